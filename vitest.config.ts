@@ -1,0 +1,18 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const source = (name: string) => fileURLToPath(new URL(`./packages/${name}/src/index.ts`, import.meta.url));
+
+// Tests read the packages' sources, so a test run never depends on a stale build.
+export default defineConfig({
+  resolve: {
+    alias: Object.fromEntries(
+      ['protocol', 'opus', 'client', 'server', 'engine-cuda'].map((name) => [`@moshi/${name}`, source(name)]),
+    ),
+  },
+  test: {
+    include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
