@@ -1,0 +1,25 @@
+// Every failure the engine reports: a code for programs, one line with the cure for people.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace moshi {
+
+class Error : public std::runtime_error {
+ public:
+  Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
+  const std::string& code() const { return code_; }
+
+ private:
+  std::string code_;
+};
+
+// The codes a caller may see; JavaScript gets them as error.code.
+inline constexpr const char* kBadFile = "ENGINE_BAD_FILE";      // a file is broken or is not what it claims to be
+inline constexpr const char* kBadModel = "ENGINE_BAD_MODEL";    // files are sound but do not form a model we run
+inline constexpr const char* kBadOption = "ENGINE_BAD_OPTION";  // the caller asked for something out of range
+inline constexpr const char* kFull = "ENGINE_FULL";             // every slot is taken
+inline constexpr const char* kClosed = "ENGINE_CLOSED";         // the session or engine was closed before
+
+}  // namespace moshi

@@ -1,0 +1,4 @@
+#define MOSHI_WIDTH 8
+#define MOSHI_KERNELS kKernelsAvx2
+#define MOSHI_ISA "avx2"
+#include "cpu/kernels.inc"

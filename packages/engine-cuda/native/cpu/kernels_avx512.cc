@@ -1,0 +1,4 @@
+#define MOSHI_WIDTH 16
+#define MOSHI_KERNELS kKernelsAvx512
+#define MOSHI_ISA "avx512"
+#include "cpu/kernels.inc"

@@ -1,0 +1,67 @@
+// The language model of one step: embeddings → temporal transformer → text logits, then the depth transformer codebook by codebook.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/transformer.h"
+
+namespace moshi {
+
+inline constexpr int32_t kZeroToken = -1;  // no input at this place: a zero embedding
+
+class Lm {
+ public:
+  Lm(const Weights& weights, const LmConfig& config);
+
+  const LmConfig& config() const { return config_; }
+  int64_t dim() const { return config_.temporal.dim; }
+
+  // The temporal ring of one conversation; `positions` > 0 asks for room for that many instead of the model's context.
+  TransformerState make_temporal(int64_t positions = 0) const {
+    return temporal_.make_state(positions > 0 ? positions : config_.temporal.context);
+  }
+  // The depth ring: it lives for one step only.
+  TransformerState make_depth() const { return depth_->make_state(config_.generated_codebooks); }
+
+  // tokens [n, streams] (text, own audio, user audio) → hidden [n, dim] after the last norm, text logits [n, text_card_out].
+  void temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const;
+  // One codebook for n rows: previous [n] is the text token for codebook 0, else the token of codebook - 1.
+  // rows point into depth rings at position `codebook`. logits [n, card].
+  void depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows, float* logits) const;
+  // Softmax of the extra heads (pause prediction): hidden [dim] → [heads, extra_heads_dim].
+  std::vector<float> extra_heads(const float* hidden) const;
+
+ private:
+  struct Embedding {
+    Matrix table, low_rank;
+    std::optional<Norm> norm;
+  };
+  struct Head {
+    Matrix weight;
+    std::vector<float> bias;
+  };
+  Embedding load_embedding(const Weights& weights, const std::string& name, int64_t entries, int64_t dim, int64_t low_rank) const;
+  Head load_head(const Weights& weights, const std::string& name, int64_t out, int64_t in) const;
+  void embed(const Embedding& embedding, const int32_t* ids, int64_t stride, float* y, int64_t n, int64_t dim, bool add) const;
+  void project(const Head& head, const float* x, float* y, int64_t n) const;
+
+  Backend& backend_;
+  LmConfig config_;
+  Embedding text_embedding_, depth_text_embedding_;
+  std::vector<Embedding> embeddings_, depth_embeddings_;
+  Transformer temporal_;
+  std::optional<Transformer> depth_;
+  Norm out_norm_;
+  Head text_head_;
+  std::vector<Matrix> depth_in_;  // one a weight set, or one for all
+  std::vector<Norm> depth_norms_;
+  std::vector<Head> audio_heads_;
+  std::vector<Matrix> extra_heads_;
+  mutable Scratch input_, gathered_, normed_;
+};
+
+}  // namespace moshi

@@ -1,0 +1,93 @@
+#include "model/quantizer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace moshi {
+
+Quantizer::Quantizer(const Weights& weights, const MimiConfig::Quantizer& config)
+    : backend_(weights.backend()), config_(config) {
+  semantic_ = load_chain(weights, "quantizer.rvq_first.", config.semantic);
+  acoustic_ = load_chain(weights, "quantizer.rvq_rest.", config.codebooks - config.semantic);
+}
+
+Quantizer::Chain Quantizer::load_chain(const Weights& weights, const std::string& prefix, int count) const {
+  Chain chain;
+  const int64_t dim = config_.dimension;
+  if (count == 0) return chain;
+  if (config_.input != dim) chain.input = weights.matrix(prefix + "input_proj.weight", dim, config_.input);
+  if (config_.output != dim) chain.output = weights.matrix(prefix + "output_proj.weight", config_.output, dim);
+  for (int i = 0; i < count; ++i) {
+    const std::string name = prefix + "vq.layers." + std::to_string(i) + "._codebook.";
+    // Older files call the running sums of training by other names.
+    const auto either = [&](const char* now, const char* before) {
+      return name + (weights.has(name + now) || !weights.has(name + before) ? now : before);
+    };
+    std::vector<float> table = weights.vector(either("embedding_sum", "embed_avg"), config_.bins * dim);
+    const std::vector<float> usage = weights.vector(either("cluster_usage", "cluster_size"), config_.bins);
+    for (int64_t bin = 0; bin < config_.bins; ++bin)
+      for (int64_t d = 0; d < dim; ++d)
+        table[static_cast<size_t>(bin * dim + d)] /= std::max(usage[static_cast<size_t>(bin)], 1e-5f);
+    chain.codebooks.push_back(weights.pack(table, config_.bins, dim));
+  }
+  return chain;
+}
+
+void Quantizer::encode_chain(const Chain& chain, const float* latent, int64_t frames, int count, int32_t* codes,
+                             int64_t stride) const {
+  if (count == 0) return;
+  const int64_t dim = config_.dimension;
+  float* residual = residual_.get(backend_, frames * dim);
+  float* entry = entry_.get(backend_, frames * dim);
+  if (chain.input) backend_.linear(chain.input, latent, config_.input, residual, dim, frames, false);
+  else std::memcpy(residual, latent, static_cast<size_t>(frames * dim) * sizeof(float));
+  std::vector<int32_t> found(static_cast<size_t>(frames));
+  for (int q = 0; q < count; ++q) {
+    const Matrix& table = chain.codebooks[static_cast<size_t>(q)];
+    backend_.nearest(table, residual, found.data(), frames);
+    backend_.embed(table, found.data(), 1, entry, frames, false);
+    for (int64_t i = 0; i < frames * dim; ++i) residual[i] -= entry[i];
+    for (int64_t f = 0; f < frames; ++f) codes[f * stride + q] = found[static_cast<size_t>(f)];
+  }
+}
+
+void Quantizer::encode(const float* latent, int64_t frames, int count, int32_t* codes) const {
+  const int semantic = std::min(count, config_.semantic);
+  encode_chain(semantic_, latent, frames, semantic, codes, count);
+  encode_chain(acoustic_, latent, frames, count - semantic, codes + semantic, count);
+}
+
+void Quantizer::decode_chain(const Chain& chain, const int32_t* codes, int64_t stride, int64_t frames, int count,
+                             float* latent, bool add) const {
+  const int64_t dim = config_.dimension;
+  float* sum = residual_.get(backend_, frames * dim);
+  for (int q = 0; q < count; ++q) backend_.embed(chain.codebooks[static_cast<size_t>(q)], codes + q, stride, sum, frames, q > 0);
+  if (chain.output) {
+    backend_.linear(chain.output, sum, dim, latent, config_.output, frames, add);
+  } else if (add) {
+    backend_.add_scaled(latent, sum, nullptr, frames, dim);
+  } else {
+    std::memcpy(latent, sum, static_cast<size_t>(frames * dim) * sizeof(float));
+  }
+}
+
+void Quantizer::decode(const int32_t* codes, int64_t frames, int count, float* latent) const {
+  for (int64_t i = 0; i < frames * count; ++i)
+    if (codes[i] < 0 || codes[i] >= config_.bins)
+      throw Error(kBadOption, "code " + std::to_string(codes[i]) + " is outside the codebook of " + std::to_string(config_.bins));
+  const int semantic = std::min(count, config_.semantic);
+  decode_chain(semantic_, codes, count, frames, semantic, latent, false);
+  if (count > semantic) decode_chain(acoustic_, codes + semantic, count, frames, count - semantic, latent, true);
+}
+
+std::vector<float> Quantizer::project(const float* latent, int64_t frames, bool acoustic) const {
+  const Chain& chain = acoustic ? acoustic_ : semantic_;
+  if (!chain.input) return {latent, latent + frames * config_.dimension};
+  std::vector<float> out(static_cast<size_t>(frames * config_.dimension));
+  backend_.linear(chain.input, latent, config_.input, out.data(), config_.dimension, frames, false);
+  return out;
+}
+
+}  // namespace moshi

@@ -1,0 +1,73 @@
+#include "model/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace moshi {
+
+int greedy(std::span<const float> logits) {
+  return static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+std::vector<float> token_weights(std::span<const float> logits, const SamplingRule& rule) {
+  const size_t n = logits.size();
+  std::vector<float> weights(n);
+  float top = -INFINITY;
+  for (const float logit : logits) top = std::max(top, logit / rule.temperature);
+  float total = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const float weight = std::exp(logits[i] / rule.temperature - top);
+    // A broken checkpoint may give NaN, which no ordering below could bear.
+    weights[i] = weight > 0 ? weight : 0;
+    total += weights[i];
+  }
+  if (total > 0)
+    for (float& weight : weights) weight /= total;
+  if (rule.top_p <= 0 && (rule.top_k <= 0 || static_cast<size_t>(rule.top_k) >= n)) return weights;
+
+  std::vector<uint32_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  const auto heavier = [&](uint32_t a, uint32_t b) { return weights[a] != weights[b] ? weights[a] > weights[b] : a < b; };
+  size_t kept;
+  if (rule.top_p > 0) {
+    std::sort(order.begin(), order.end(), heavier);
+    float before = 0, sum = 0;
+    for (kept = 0; kept < n && before <= rule.top_p; ++kept) before += weights[order[kept]];
+    for (size_t i = 0; i < kept; ++i) sum += weights[order[i]];
+    for (size_t i = 0; i < kept; ++i) weights[order[i]] /= sum;
+  } else {
+    kept = static_cast<size_t>(rule.top_k);
+    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), heavier);
+  }
+  for (size_t i = kept; i < n; ++i) weights[order[i]] = 0;
+  return weights;
+}
+
+int sample(std::span<const float> logits, const SamplingRule& rule, float uniform) {
+  if (rule.temperature <= 0 || rule.top_k == 1) return greedy(logits);
+  const std::vector<float> weights = token_weights(logits, rule);
+  double total = 0;
+  for (const float weight : weights) total += weight;
+  double left = uniform * total;
+  int last = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (weights[i] <= 0) continue;
+    last = static_cast<int>(i);
+    if ((left -= weights[i]) < 0) return last;
+  }
+  return last;
+}
+
+void penalize(std::span<float> logits, std::span<const int32_t> recent, float penalty) {
+  std::vector<int32_t> tokens(recent.begin(), recent.end());
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  for (const int32_t token : tokens) {
+    if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
+    float& logit = logits[static_cast<size_t>(token)];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+}
+
+}  // namespace moshi

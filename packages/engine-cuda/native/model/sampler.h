@@ -1,0 +1,28 @@
+// From logits to one token: temperature, top-k, top-p, seeded by counter; the reference's distributions (golden case "sampling").
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace moshi {
+
+struct SamplingRule {
+  float temperature = 0.8f;  // 0 = greedy
+  int top_k = 0;             // 0 = no limit
+  float top_p = 0;           // 0 = off; otherwise top_k is ignored
+};
+
+// The first index of the largest logit.
+int greedy(std::span<const float> logits);
+
+// The weight of every token in the draw, not normalized; 0 = cannot be drawn. temperature must be positive.
+std::vector<float> token_weights(std::span<const float> logits, const SamplingRule& rule);
+
+// One token. `uniform` in [0, 1) picks a point on the line of weights in order of token id.
+int sample(std::span<const float> logits, const SamplingRule& rule, float uniform);
+
+// Divides positive and multiplies negative logits of the tokens in `recent` by `penalty`, each token once.
+void penalize(std::span<float> logits, std::span<const int32_t> recent, float penalty);
+
+}  // namespace moshi

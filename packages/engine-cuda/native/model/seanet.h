@@ -1,0 +1,44 @@
+// SEANet, the convolutional encoder and decoder of Mimi, as a flat list of stages named like the published weights.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "model/config.h"
+#include "model/convolution.h"
+
+namespace moshi {
+
+using SeanetState = std::vector<ConvState>;  // one entry a convolution, in order
+
+class Seanet {
+ public:
+  static Seanet encoder(const Weights& weights, const MimiConfig& config);
+  static Seanet decoder(const Weights& weights, const MimiConfig& config);
+
+  SeanetState make_state() const;
+  // x [time, channels in] → [time out, channels out], returned as a view into scratch that the next call overwrites.
+  std::span<const float> forward(SeanetState& state, const float* x, int64_t time, int64_t channels) const;
+
+ private:
+  struct Residual {
+    Conv first, second;  // act, kernel k dilated, act, kernel 1
+    std::optional<Conv> shortcut;
+  };
+  struct Elu {};
+  using Stage = std::variant<Elu, Conv, ConvTranspose, Residual>;
+
+  explicit Seanet(const Weights& weights, const MimiConfig::Seanet& config)
+      : backend_(weights.backend()), config_(config) {}
+  void add_residuals(const Weights& weights, const std::string& prefix, int64_t channels);
+
+  Backend& backend_;
+  MimiConfig::Seanet config_;
+  std::vector<Stage> stages_;
+  mutable Scratch ping_, pong_, inner_, middle_;
+};
+
+}  // namespace moshi

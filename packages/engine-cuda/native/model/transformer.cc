@@ -1,0 +1,126 @@
+#include "model/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace moshi {
+
+void TransformerState::extend(std::vector<Row>& rows, int64_t count, int64_t context) {
+  const int64_t last = position + count - 1, capacity = cache.capacity();
+  int64_t kept = std::max<int64_t>(0, last - capacity + 1);
+  if (fork && last + 1 >= capacity) ++kept;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t q = position + i;
+    const int64_t seen = context > 0 ? std::max<int64_t>(0, q - context + 1) : 0;
+    rows.push_back({&cache, q, std::max(seen, kept)});
+  }
+  position += count;
+}
+
+Transformer::Transformer(const Weights& weights, const std::string& prefix, const TransformerConfig& config,
+                         int weight_sets)
+    : backend_(weights.backend()), config_(config), gated_(config.gating != "none") {
+  const int head_dim = static_cast<int>(config.dim / config.heads);
+  attention_ = {config.heads,
+                config.heads / config.kv_repeat,
+                head_dim,
+                config.positions.find("rope") != std::string::npos,
+                config.positions != "rope_concat",
+                config.max_period};
+  activation_ = gated_ ? parse_activation(config.gating) : Activation::Gelu;
+  for (int i = 0; i < config.layers; ++i) load_layer(weights, prefix + ".layers." + std::to_string(i) + ".", weight_sets);
+}
+
+void Transformer::load_layer(const Weights& weights, const std::string& prefix, int sets) {
+  Layer layer;
+  const int64_t dim = config_.dim, qkv = attention_.q_width() + 2 * attention_.kv_width();
+  layer.norm1 = weights.norm(prefix + "norm1", config_.norm, dim);
+  layer.norm2 = weights.norm(prefix + "norm2", config_.norm, dim);
+  // Published 7B files stack the sets of a projection on its rows under one name; newer ones number them.
+  const auto projections = [&](const std::string& fused, const std::string& alternative, const std::string& numbered,
+                               int64_t rows) {
+    std::vector<Matrix> out;
+    for (const std::string& name : {fused, alternative}) {
+      if (!weights.has(prefix + "self_attn." + name)) continue;
+      const Matrix all = weights.matrix(prefix + "self_attn." + name, sets * rows, dim);
+      for (int i = 0; i < sets; ++i) out.push_back(all.slice(i * rows, rows));
+      return out;
+    }
+    for (int i = 0; i < sets; ++i)
+      out.push_back(weights.matrix(prefix + "self_attn." + numbered + "." + std::to_string(i) + ".weight", rows, dim));
+    return out;
+  };
+  layer.in_proj = projections("in_proj_weight", "in_proj.weight", "in_projs", qkv);
+  layer.out_proj = projections("out_proj.weight", "out_proj_weight", "out_projs", dim);
+
+  for (int i = 0; i < sets; ++i) {
+    const std::string gate = prefix + "gating." + (weights.has(prefix + "gating.linear_in.weight") ? "" : std::to_string(i) + ".");
+    const std::string in = gated_ ? gate + "linear_in.weight" : prefix + "linear1.weight";
+    const std::string out = gated_ ? gate + "linear_out.weight" : prefix + "linear2.weight";
+    // The width is read off the weights: configs give it by three different rules.
+    const int64_t rows = weights.size(in, 0), hidden = gated_ ? rows / 2 : rows;
+    if (hidden < 1 || (gated_ && rows % 2 != 0)) throw Error(kBadModel, weights.path() + ": tensor '" + in + "' has an odd size");
+    layer.linear_in.push_back(weights.matrix(in, rows, dim));
+    layer.linear_out.push_back(weights.matrix(out, dim, hidden));
+    hidden_ = std::max(hidden_, hidden);
+  }
+  if (config_.layer_scale) {
+    layer.scale1 = weights.vector(prefix + "layer_scale_1.scale", dim);
+    layer.scale2 = weights.vector(prefix + "layer_scale_2.scale", dim);
+  }
+  layers_.push_back(std::move(layer));
+}
+
+TransformerState Transformer::make_state(int64_t capacity) const {
+  TransformerState state;
+  const int64_t width = attention_.kv_width();
+  state.cache = KvCache(backend_.allocate(KvCache::floats(config_.layers, capacity, width)), config_.layers, capacity, width);
+  return state;
+}
+
+void Transformer::add_sin_positions(float* x, std::span<const Row> rows) const {
+  const int64_t half = config_.dim / 2;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    float* row = x + static_cast<int64_t>(i) * config_.dim;
+    for (int64_t k = 0; k < half; ++k) {
+      const float period = std::pow(config_.max_period, static_cast<float>(k) / static_cast<float>(half - 1));
+      const float phase = static_cast<float>(rows[i].position) / period;
+      row[k] += std::cos(phase);
+      row[half + k] += std::sin(phase);
+    }
+  }
+}
+
+void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
+  const int64_t n = static_cast<int64_t>(rows.size()), dim = config_.dim;
+  const int64_t qkv_width = attention_.q_width() + 2 * attention_.kv_width();
+  float* normed = normed_.get(backend_, n * dim);
+  float* qkv = qkv_.get(backend_, n * qkv_width);
+  float* update = update_.get(backend_, n * dim);
+  float* wide = wide_.get(backend_, n * hidden_ * (gated_ ? 2 : 1));
+  float* narrow = narrow_.get(backend_, n * hidden_);
+  if (config_.positions == "sin" || config_.positions == "sin_rope") add_sin_positions(x, rows);
+
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    const Layer& layer = layers_[l];
+    const size_t s = static_cast<size_t>(set);
+    backend_.norm(layer.norm1, x, normed, n, dim);
+    backend_.linear(layer.in_proj[s], normed, dim, qkv, qkv_width, n, false);
+    backend_.append(attention_, static_cast<int>(l), qkv, rows);
+    backend_.attend(attention_, static_cast<int>(l), qkv, normed, rows);
+    backend_.linear(layer.out_proj[s], normed, dim, update, dim, n, false);
+    backend_.add_scaled(x, update, layer.scale1.empty() ? nullptr : layer.scale1.data(), n, dim);
+
+    backend_.norm(layer.norm2, x, normed, n, dim);
+    const int64_t hidden = layer.linear_out[s].cols, in = layer.linear_in[s].rows;
+    backend_.linear(layer.linear_in[s], normed, dim, wide, in, n, false);
+    if (gated_) backend_.gate(activation_, wide, narrow, n, hidden);
+    else backend_.activate(activation_, wide, narrow, n * hidden);
+    backend_.linear(layer.linear_out[s], narrow, hidden, update, dim, n, false);
+    backend_.add_scaled(x, update, layer.scale2.empty() ? nullptr : layer.scale2.data(), n, dim);
+  }
+}
+
+}  // namespace moshi

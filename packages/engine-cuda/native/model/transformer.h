@@ -1,0 +1,58 @@
+// The streaming transformer that Mimi, the temporal and the depth model share. It works on rows: each row names the session
+// ring it belongs to and its position, so one call serves one step, a prompt of many positions, or a batch of sessions.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/backend.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace moshi {
+
+// The rings of one session, and how far it has come.
+struct TransformerState {
+  KvCache cache;
+  int64_t position = 0;
+  // The PersonaPlex fork labels its oldest slot wrongly once the ring is full and so sees one position less.
+  bool fork = false;
+
+  // Appends `count` rows for the next positions. With a full ring the last rows of a call hide the oldest keys from the
+  // first ones, as in the reference, which writes a whole call before it attends.
+  void extend(std::vector<Row>& rows, int64_t count, int64_t context);
+  void reset() { position = 0; }
+};
+
+class Transformer {
+ public:
+  // weight_sets > 1: every layer has that many sets of weights, chosen per call (the depth transformer's codebooks).
+  Transformer(const Weights& weights, const std::string& prefix, const TransformerConfig& config, int weight_sets = 1);
+
+  const TransformerConfig& config() const { return config_; }
+  TransformerState make_state(int64_t capacity) const;
+  // x [rows, dim] in place.
+  void forward(float* x, std::span<const Row> rows, int weight_set = 0) const;
+
+ private:
+  struct Layer {
+    Norm norm1, norm2;
+    std::vector<Matrix> in_proj, out_proj;    // [q + 2 kv, dim], [dim, dim]; one per weight set
+    std::vector<Matrix> linear_in, linear_out;  // gated: [2 h, dim], [dim, h]; else [h, dim], [dim, h]
+    std::vector<float> scale1, scale2;        // layer scale, empty when there is none
+  };
+  void load_layer(const Weights& weights, const std::string& prefix, int weight_sets);
+  void add_sin_positions(float* x, std::span<const Row> rows) const;
+
+  Backend& backend_;
+  TransformerConfig config_;
+  AttentionShape attention_;
+  Activation activation_;
+  bool gated_;
+  std::vector<Layer> layers_;
+  int64_t hidden_ = 0;  // the widest feed-forward layer
+  mutable Scratch normed_, qkv_, update_, wide_, narrow_;
+};
+
+}  // namespace moshi

@@ -1,0 +1,76 @@
+// parity [--isa NAME] [--threads N] DIR…: runs golden case folders, one row a check; exit 1 if any falls short.
+#include "tests/parity.h"
+
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "core/error.h"
+#include "cpu/cpu_backend.h"
+#include "files/file.h"
+#include "files/json.h"
+#include "files/safetensors.h"
+
+namespace moshi {
+
+bool Case::has(const std::string& leaf) const {
+  struct stat info {};
+  return ::stat(file(leaf).c_str(), &info) == 0;
+}
+
+std::string Case::readme() const { return has("README.md") ? read_whole(file("README.md"), 1 << 20) : std::string(); }
+
+namespace {
+
+void run(const Case& one, Backend& backend, Report& report) {
+  if (one.has("cases.json")) return check_sentencepiece(one, report);
+  if (!one.has("expected.safetensors")) return report.failed("kind of case", "no expected.safetensors and no cases.json in this folder");
+  const Safetensors expected(one.file("expected.safetensors"));
+  if (one.has("configs.json") && expected.has("logits")) return check_sampling(one, report);
+  if (expected.has("codes_stream")) return check_mimi(one, backend, report);
+  if (expected.has("gen_user") && !one.has("lora.safetensors")) return check_lm(one, backend, report);
+  if (expected.has("loop_codes") || (expected.has("extra_heads") && expected.has("codes"))) return check_stt(one, backend, report);
+  report.failed("kind of case", "this version runs Mimi, Moshi, speech-to-text, sampling and SentencePiece cases; this is another kind");
+}
+
+int main_checked(int argc, char** argv) {
+  const char* isa = nullptr;
+  int threads = 1, failures = 0, checks = 0, at = 1;
+  for (; at + 1 < argc && std::strncmp(argv[at], "--", 2) == 0; at += 2) {
+    if (std::strcmp(argv[at], "--isa") == 0) isa = argv[at + 1];
+    else if (std::strcmp(argv[at], "--threads") == 0) threads = std::atoi(argv[at + 1]);
+    else throw Error(kBadOption, std::string("unknown option ") + argv[at]);
+  }
+  if (at >= argc) throw Error(kBadOption, "usage: parity [--isa NAME] [--threads N] DIR…");
+  CpuBackend backend(threads, isa);
+  for (; at < argc; ++at) {
+    std::string folder = argv[at];
+    while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+    const Case one{folder, folder.substr(folder.find_last_of('/') + 1)};
+    Report report(one.name);
+    try {
+      run(one, backend, report);
+    } catch (const std::exception& error) {
+      report.failed("runs to its end", error.what());
+    }
+    if (report.checks() == 0) report.failed("checks", "the folder holds nothing this program can check");
+    failures += report.failures();
+    checks += report.checks();
+  }
+  std::printf("%d checks on %s, %d failed\n", checks, backend.name().c_str(), failures);
+  return failures ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace moshi
+
+int main(int argc, char** argv) {
+  try {
+    return moshi::main_checked(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "parity: %s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,315 @@
+// The language model: teacher-forced logits, one position at a time, the greedy loop, resets, sessions in company.
+#include <cstring>
+#include <regex>
+
+#include "core/error.h"
+#include "files/file.h"
+#include "files/safetensors.h"
+#include "model/generation.h"
+#include "tests/parity.h"
+
+namespace moshi {
+
+namespace {
+
+using Floats = std::vector<float>;
+using Ints = std::vector<int64_t>;
+
+constexpr float kNoValue = -12345.0f;  // stands for NaN in the cases
+
+// Values gathered step by step, [steps][rows][width], given back as [rows, steps, width].
+template <typename T>
+std::vector<T> by_row(const std::vector<std::vector<T>>& steps, size_t rows) {
+  std::vector<T> out;
+  for (size_t r = 0; r < rows; ++r)
+    for (const auto& step : steps) {
+      const size_t width = step.size() / rows;
+      out.insert(out.end(), step.begin() + static_cast<std::ptrdiff_t>(r * width), step.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
+    }
+  return out;
+}
+
+Ints wide(const std::vector<int32_t>& values) { return {values.begin(), values.end()}; }
+
+class LmCase {
+ public:
+  LmCase(const Case& one, Backend& backend, Report& report)
+      : report_(report), expected_(one.file("expected.safetensors")), weights_(one.file("model.safetensors")) {
+    const std::string path = one.file("config.json");
+    lm_ = std::make_unique<Lm>(Weights(weights_, backend), LmConfig::parse(Json::parse(read_whole(path, 1 << 20), path)));
+    greedy_.text = greedy_.audio = {0, 0, 0};
+  }
+
+  void moshi() {
+    if (expected_.has("tf_codes")) teacher_forced();
+    if (expected_.has("fw_input")) streaming_forward();
+    greedy_loop();
+    for (const auto& [name, info] : expected_.tensors()) {
+      std::smatch match;
+      if (std::regex_match(name, match, std::regex("reset(\\d+)_emitted"))) reset_loop(name, std::stol(match[1]));
+    }
+    if (expected_.has("batch_user")) company();
+    sampling_repeats();
+  }
+
+  void speech_to_text() {
+    const Ints codes = expected_.integers("codes");
+    transcribe("", codes, expected_.info("codes").shape.at(2), expected_.info("text").shape.at(1));
+    if (expected_.has("loop_codes"))
+      transcribe("loop_", expected_.integers("loop_codes"), expected_.info("loop_codes").shape.at(2), expected_.info("loop_text").shape.at(1));
+  }
+
+ private:
+  const LmConfig& config() const { return lm_->config(); }
+  size_t streams() const { return static_cast<size_t>(config().streams()); }
+  size_t card() const { return static_cast<size_t>(config().card); }
+  size_t text_card() const { return static_cast<size_t>(config().text_card_out); }
+  int32_t initial(size_t stream) const { return static_cast<int32_t>(stream == 0 ? config().text_card : config().card); }
+
+  // hidden and previous tokens of `n` positions → depth logits [generated][n, card].
+  std::vector<Floats> depth_logits(const Floats& hidden, size_t n, const std::function<int32_t(int, size_t)>& previous) {
+    std::vector<TransformerState> states;
+    for (size_t i = 0; i < n; ++i) states.push_back(lm_->make_depth());
+    std::vector<Floats> out;
+    for (int k = 0; k < config().generated_codebooks; ++k) {
+      std::vector<Row> rows;
+      std::vector<int32_t> tokens;
+      for (size_t i = 0; i < n; ++i) {
+        states[i].extend(rows, 1, 0);
+        tokens.push_back(previous(k, i));
+      }
+      Floats logits(n * card());
+      lm_->depth(k, tokens.data(), hidden.data(), rows, logits.data());
+      out.push_back(std::move(logits));
+    }
+    return out;
+  }
+
+  // LMModel.forward: the whole delayed sequence in one call.
+  void teacher_forced() {
+    const Ints codes = expected_.integers("tf_codes");
+    const size_t steps = static_cast<size_t>(expected_.info("tf_codes").shape.at(2));
+    const auto delayed = [&](size_t stream, size_t t) {
+      const size_t delay = static_cast<size_t>(config().delays[stream]);
+      return t < delay ? initial(stream) : static_cast<int32_t>(codes[stream * steps + t - delay]);
+    };
+    std::vector<int32_t> tokens(steps * streams());
+    for (size_t t = 0; t < steps; ++t)
+      for (size_t s = 0; s < streams(); ++s) tokens[t * streams() + s] = t == 0 ? initial(s) : delayed(s, t - 1);
+    TransformerState state = lm_->make_temporal(static_cast<int64_t>(steps));
+    std::vector<Row> rows;
+    state.extend(rows, static_cast<int64_t>(steps), config().temporal.context);
+    Floats hidden(steps * static_cast<size_t>(lm_->dim())), text(steps * text_card());
+    lm_->temporal(tokens.data(), rows, hidden.data(), text.data());
+    const auto depth = depth_logits(hidden, steps, [&](int k, size_t t) { return delayed(static_cast<size_t>(k), t); });
+
+    Floats audio;
+    for (size_t k = 0; k < depth.size(); ++k) {
+      const size_t delay = static_cast<size_t>(config().delays[k + 1]);
+      audio.insert(audio.end(), depth[k].begin() + static_cast<std::ptrdiff_t>(delay * card()), depth[k].end());
+      audio.insert(audio.end(), delay * card(), kNoValue);
+    }
+    const size_t text_delay = static_cast<size_t>(config().delays[0]);
+    text.erase(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text_delay * text_card()));
+    text.insert(text.end(), text_delay * text_card(), kNoValue);
+    compare_masked("tf_logits", audio);
+    compare_masked("tf_text_logits", text);
+  }
+
+  // Places without a value must be the same places; they are left out of the scale.
+  void compare_masked(const std::string& name, Floats got) {
+    Floats want = expected_.floats(name);
+    for (size_t i = 0; i < want.size() && i < got.size(); ++i)
+      if (want[i] == kNoValue && got[i] == kNoValue) want[i] = got[i] = 0;
+    report_.close(name, got, want);
+  }
+
+  void streaming_forward() {
+    const Ints input = expected_.integers("fw_input"), given = expected_.integers("fw_dep_tokens");
+    const size_t steps = static_cast<size_t>(expected_.info("fw_input").shape.at(2)), dim = static_cast<size_t>(lm_->dim());
+    TransformerState state = lm_->make_temporal();
+    Floats hidden(steps * dim), text(steps * text_card());
+    for (size_t t = 0; t < steps; ++t) {
+      std::vector<int32_t> tokens(streams());
+      for (size_t s = 0; s < streams(); ++s) tokens[s] = static_cast<int32_t>(input[s * steps + t]);
+      std::vector<Row> rows;
+      state.extend(rows, 1, config().temporal.context);
+      lm_->temporal(tokens.data(), rows, &hidden[t * dim], &text[t * text_card()]);
+    }
+    const auto depth = depth_logits(hidden, steps, [&](int k, size_t t) { return static_cast<int32_t>(given[static_cast<size_t>(k) * steps + t]); });
+    Floats audio;
+    for (const Floats& logits : depth) audio.insert(audio.end(), logits.begin(), logits.end());
+    report_.close("fw_hidden", hidden, expected_.floats("fw_hidden"));
+    report_.close("fw_text_logits", text, expected_.floats("fw_text_logits"));
+    report_.close("fw_dep_logits", audio, expected_.floats("fw_dep_logits"));
+  }
+
+  std::vector<int32_t> column(const Ints& values, size_t row, size_t rows, size_t steps, size_t t) const {
+    std::vector<int32_t> out(rows);
+    for (size_t k = 0; k < rows; ++k) out[k] = static_cast<int32_t>(values[(row * rows + k) * steps + t]);
+    return out;
+  }
+
+  void greedy_loop() {
+    const Ints user = expected_.integers("gen_user");
+    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)), rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
+    const size_t generated = static_cast<size_t>(config().generated_codebooks);
+    Generation one(*lm_, greedy_);
+    std::vector<Ints> inputs, audio, emitted, synchronous;
+    std::vector<Floats> audio_logits;
+    Floats hidden, text_logits;
+    Ints text, none;
+    for (size_t t = 0; t < steps; ++t) {
+      const std::vector<int32_t> codes = column(user, 0, rows, steps, t);
+      Generation* all[] = {&one};
+      std::vector<StepTrace> trace;
+      Generation::step(*lm_, all, {codes.data()}, &trace);
+      const StepTrace& s = trace[0];
+      inputs.push_back(wide(s.input));
+      hidden.insert(hidden.end(), s.hidden.begin(), s.hidden.end());
+      text_logits.insert(text_logits.end(), s.text_logits.begin(), s.text_logits.end());
+      audio_logits.push_back(s.audio_logits);
+      text.push_back(s.text);
+      audio.push_back(wide(s.audio));
+      std::vector<int32_t> out;
+      if (one.emitted(out)) {
+        emitted.push_back(wide(out));
+        synchronous.push_back(wide(out));
+      } else {
+        none.push_back(static_cast<int64_t>(t));
+        synchronous.emplace_back(1 + generated, kUngenerated);
+      }
+    }
+    report_.same("gen_input", by_row(inputs, streams()), expected_.integers("gen_input"));
+    report_.close("gen_hidden", hidden, expected_.floats("gen_hidden"));
+    report_.close("gen_text_logits", text_logits, expected_.floats("gen_text_logits"));
+    report_.close("gen_audio_logits", by_row(audio_logits, generated), expected_.floats("gen_audio_logits"));
+    report_.same("gen_text", text, expected_.integers("gen_text"));
+    report_.same("gen_audio", by_row(audio, generated), expected_.integers("gen_audio"));
+    report_.same("gen_emitted", by_row(emitted, 1 + generated), expected_.integers("gen_emitted"));
+    if (expected_.has("gen_none_steps")) report_.same("gen_none_steps", none, expected_.integers("gen_none_steps"));
+    if (expected_.has("sync_emitted")) report_.same("sync_emitted", by_row(synchronous, 1 + generated), expected_.integers("sync_emitted"));
+  }
+
+  void reset_loop(const std::string& name, int64_t reset_before) {
+    const Ints user = expected_.integers("gen_user");
+    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)), rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
+    Generation one(*lm_, greedy_);
+    std::vector<Ints> emitted;
+    Ints none;
+    for (size_t t = 0; t < steps; ++t) {
+      if (static_cast<int64_t>(t) == reset_before) one.reset();
+      const std::vector<int32_t> codes = column(user, 0, rows, steps, t);
+      Generation* all[] = {&one};
+      Generation::step(*lm_, all, {codes.data()});
+      std::vector<int32_t> out;
+      if (one.emitted(out)) emitted.push_back(wide(out));
+      else none.push_back(static_cast<int64_t>(t));
+    }
+    report_.same(name, by_row(emitted, static_cast<size_t>(1 + config().generated_codebooks)), expected_.integers(name));
+    const std::string steps_name = "reset" + std::to_string(reset_before) + "_none_steps";
+    if (expected_.has(steps_name)) report_.same(steps_name, none, expected_.integers(steps_name));
+  }
+
+  // Two conversations in one batch; the second runs on some steps only and is reset once, where its output says so.
+  void company() {
+    const Ints user = expected_.integers("batch_user"), mask = expected_.integers("batch_exec_mask_row1"), want = expected_.integers("batch_emitted");
+    const size_t rows = static_cast<size_t>(expected_.info("batch_user").shape.at(1)), steps = mask.size();
+    const size_t out_rows = static_cast<size_t>(1 + config().generated_codebooks);
+    Generation first(*lm_, greedy_), second(*lm_, greedy_);
+    bool second_speaks = false;
+    std::vector<Ints> emitted[2];
+    for (size_t t = 0; t < steps; ++t) {
+      const bool silent = want[out_rows * steps + t] == kUngenerated;
+      if (mask[t] && silent && second_speaks) {
+        second.reset();
+        second_speaks = false;
+      }
+      second_speaks |= mask[t] && !silent;
+      const std::vector<int32_t> a = column(user, 0, rows, steps, t), b = column(user, 1, rows, steps, t);
+      Generation* both[] = {&first, &second};
+      std::vector<const int32_t*> codes = {a.data(), b.data()};
+      const size_t n = mask[t] ? 2 : 1;
+      codes.resize(n);
+      Generation::step(*lm_, std::span(both, n), codes);
+      for (size_t i = 0; i < 2; ++i) {
+        std::vector<int32_t> out;
+        const bool any = i < n && both[i]->emitted(out);
+        emitted[i].push_back(any ? wide(out) : Ints(out_rows, kUngenerated));
+      }
+    }
+    Ints got = by_row(emitted[0], out_rows);
+    const Ints other = by_row(emitted[1], out_rows);
+    got.insert(got.end(), other.begin(), other.end());
+    report_.same("batch_emitted", got, want);
+  }
+
+  // Not a golden value: sampling must repeat with its seed, change with it, and not notice company.
+  void sampling_repeats() {
+    SamplingOptions options;
+    options.text_seed = options.audio_seed = 7;
+    SamplingOptions other = options;
+    other.text_seed = other.audio_seed = 8;
+    const Ints user = expected_.integers("gen_user");
+    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)), rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
+    const auto run = [&](const SamplingOptions& chosen, bool company) {
+      Generation one(*lm_, chosen), guest(*lm_, other);
+      Ints tokens;
+      for (size_t t = 0; t < steps; ++t) {
+        const std::vector<int32_t> codes = column(user, 0, rows, steps, t);
+        Generation* all[] = {&guest, &one};
+        if (company) Generation::step(*lm_, all, {codes.data(), codes.data()});
+        else Generation::step(*lm_, std::span(all + 1, 1), {codes.data()});
+        std::vector<int32_t> out;
+        if (one.emitted(out)) tokens.insert(tokens.end(), out.begin(), out.end());
+      }
+      return tokens;
+    };
+    const Ints alone = run(options, false);
+    report_.same("seeded, in company", run(options, true), alone);
+    if (run(other, false) == alone) report_.failed("another seed", "gives the same tokens");
+  }
+
+  void transcribe(const std::string& prefix, const Ints& codes, int64_t frames, int64_t steps) {
+    const size_t rows = static_cast<size_t>(config().user_codebooks());
+    Generation one(*lm_, greedy_);
+    std::vector<Ints> inputs;
+    Floats hidden, logits, heads;
+    Ints text, emitted;
+    for (int64_t t = 0; t < steps; ++t) {
+      // The first frame is given twice: step 0 only ever reads the initial tokens.
+      const std::vector<int32_t> user = column(codes, 0, rows, static_cast<size_t>(frames), static_cast<size_t>(std::max<int64_t>(0, t - 1)));
+      Generation* all[] = {&one};
+      std::vector<StepTrace> trace;
+      Generation::step(*lm_, all, {user.data()}, &trace);
+      const StepTrace& s = trace[0];
+      inputs.push_back(wide(s.input));
+      hidden.insert(hidden.end(), s.hidden.begin(), s.hidden.end());
+      logits.insert(logits.end(), s.text_logits.begin(), s.text_logits.end());
+      const Floats pause = lm_->extra_heads(s.hidden.data());
+      heads.insert(heads.end(), pause.begin(), pause.end());
+      text.push_back(s.text);
+      std::vector<int32_t> out;
+      emitted.push_back(one.emitted(out) ? out[0] : kUngenerated);
+    }
+    report_.same(prefix + "text", text, expected_.integers(prefix + "text"));
+    if (!prefix.empty()) return;
+    report_.same("input", by_row(inputs, streams()), expected_.integers("input"));
+    report_.close("hidden", hidden, expected_.floats("hidden"));
+    report_.close("text_logits", logits, expected_.floats("text_logits"));
+    report_.same("emitted", emitted, expected_.integers("emitted"));
+    if (expected_.has("extra_heads")) report_.close("extra_heads", heads, expected_.floats("extra_heads"));
+  }
+
+  Report& report_;
+  Safetensors expected_, weights_;
+  std::unique_ptr<Lm> lm_;
+  SamplingOptions greedy_;
+};
+
+}  // namespace
+
+void check_lm(const Case& one, Backend& backend, Report& report) { LmCase(one, backend, report).moshi(); }
+void check_stt(const Case& one, Backend& backend, Report& report) { LmCase(one, backend, report).speech_to_text(); }
+
+}  // namespace moshi
