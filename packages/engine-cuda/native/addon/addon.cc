@@ -1,0 +1,44 @@
+#include <thread>
+
+#include "addon/objects.h"
+#include "core/error.h"
+
+namespace moshi {
+
+namespace {
+
+// cpu() → { isa: names this CPU runs, used: the one chosen, threads: how many the engine takes by default }
+Napi::Value cpu(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Array names = Napi::Array::New(env);
+  for (const char* isa : {"baseline", "avx2", "avx512"}) {
+    try {
+      names.Set(names.Length(), choose_kernels(isa).isa);
+    } catch (const Error&) {
+      continue;
+    }
+  }
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("isa", names);
+  out.Set("used", choose_kernels().isa);
+  out.Set("threads", default_threads());
+  return out;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* classes = new Classes;
+  define_engine(env, *classes);
+  define_codec(env, *classes);
+  env.SetInstanceData(classes);  // deleted with the environment
+  exports.Set("loadEngine", Napi::Function::New(env, load_engine));
+  exports.Set("loadMimi", Napi::Function::New(env, load_mimi_codec));
+  exports.Set("loadTokenizer", Napi::Function::New(env, load_tokenizer));
+  exports.Set("cpu", Napi::Function::New(env, cpu));
+  return exports;
+}
+
+}  // namespace
+}  // namespace moshi
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) { return moshi::init(env, exports); }
+NODE_API_MODULE(moshi, Init)

@@ -1,0 +1,241 @@
+#include "addon/objects.h"
+
+#include <atomic>
+
+#include "addon/convert.h"
+#include "runtime/engine.h"
+
+namespace moshi {
+
+namespace {
+
+struct EngineHolder {
+  std::unique_ptr<Engine> engine;  // null once closing has begun
+  Engine& get() const {
+    if (!engine) throw Error(kClosed, "the engine is closed");
+    return *engine;
+  }
+};
+
+// Carries a session's events from the engine's thread to its JavaScript callback.
+class Emitter {
+ public:
+  Emitter(Napi::Env env, const Napi::Function& callback)
+      : function_(Napi::ThreadSafeFunction::New(env, callback, "moshi session", 0, 1)) {}
+
+  template <typename Call>
+  void emit(Call call) {
+    if (dead_) return;
+    auto* boxed = new std::function<void(Napi::Env, Napi::Function)>(std::move(call));
+    const napi_status status = function_.NonBlockingCall(
+        boxed, [](Napi::Env env, Napi::Function callback, std::function<void(Napi::Env, Napi::Function)>* run) {
+          const std::unique_ptr<std::function<void(Napi::Env, Napi::Function)>> owned(run);
+          if (static_cast<napi_env>(env) != nullptr) (*run)(env, callback);
+        });
+    if (status == napi_ok) return;
+    delete boxed;
+    // The environment is going away; Node has given our hold back already, and a further call would touch freed memory.
+    dead_ = true;
+  }
+  void release() {
+    if (!dead_) function_.Release();
+    dead_ = true;
+  }
+
+ private:
+  Napi::ThreadSafeFunction function_;
+  std::atomic<bool> dead_{false};
+};
+
+Napi::Object frame_object(Napi::Env env, const FrameResult& frame) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("step", static_cast<double>(frame.step));
+  if (frame.pcm.empty()) {
+    out.Set("pcm", env.Null());
+  } else {
+    auto pcm = Napi::Float32Array::New(env, frame.pcm.size());
+    std::copy(frame.pcm.begin(), frame.pcm.end(), pcm.Data());
+    out.Set("pcm", pcm);
+  }
+  out.Set("text", frame.text ? Napi::Value(Napi::String::New(env, *frame.text)) : env.Null());
+  out.Set("token", frame.token);
+  Napi::Object timing = Napi::Object::New(env);
+  timing.Set("encodeMs", frame.encode_ms);
+  timing.Set("lmMs", frame.lm_ms);
+  timing.Set("decodeMs", frame.decode_ms);
+  out.Set("timing", timing);
+  return out;
+}
+
+SessionEvents session_events(Napi::Env env, const Napi::Function& callback) {
+  auto emitter = std::make_shared<Emitter>(env, callback);
+  const auto plain = [emitter](const char* kind) {
+    return [emitter, kind] { emitter->emit([kind](Napi::Env env, Napi::Function call) { call.Call({Napi::String::New(env, kind)}); }); };
+  };
+  SessionEvents events;
+  events.frame = [emitter](FrameResult frame) {
+    emitter->emit([frame = std::move(frame)](Napi::Env env, Napi::Function call) {
+      call.Call({Napi::String::New(env, "frame"), frame_object(env, frame)});
+    });
+  };
+  events.error = [emitter](const std::string& code, const std::string& message) {
+    emitter->emit([code, message](Napi::Env env, Napi::Function call) {
+      call.Call({Napi::String::New(env, "error"), to_js(env, code, message).Value()});
+    });
+  };
+  events.reset = plain("reset");
+  events.closed = [emitter, closed = plain("closed")] {
+    closed();
+    emitter->release();
+  };
+  return events;
+}
+
+SamplingOptions sampling_options(const Napi::Object& options, const LmConfig& config) {
+  SamplingOptions out;
+  out.text = {static_cast<float>(number_option(options, "textTemperature", config.text_temperature)),
+              static_cast<int>(number_option(options, "textTopK", config.text_top_k)), 0};
+  out.audio = {static_cast<float>(number_option(options, "audioTemperature", config.temperature)),
+               static_cast<int>(number_option(options, "audioTopK", config.top_k)), 0};
+  out.text_seed = static_cast<uint64_t>(number_option(options, "textSeed", 0));
+  out.audio_seed = static_cast<uint64_t>(number_option(options, "audioSeed", 0));
+  out.pad_bonus = static_cast<float>(number_option(options, "padMult", 0));
+  out.repetition_penalty = static_cast<float>(number_option(options, "repetitionPenalty", 1));
+  out.repetition_context = static_cast<int>(number_option(options, "repetitionPenaltyContext", 0));
+  return out;
+}
+
+class SessionObject : public Napi::ObjectWrap<SessionObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeSession",
+                       {InstanceMethod<&SessionObject::push>("push"), InstanceMethod<&SessionObject::reset>("reset"),
+                        InstanceMethod<&SessionObject::close>("close"), InstanceAccessor<&SessionObject::queued>("queued")});
+  }
+
+  explicit SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {}
+  ~SessionObject() override { shut(); }
+
+  void open(std::shared_ptr<EngineHolder> holder, const SamplingOptions& options, SessionEvents events) {
+    session_ = holder->get().open(options, std::move(events));
+    holder_ = std::move(holder);
+  }
+
+ private:
+  Session& session() const {
+    if (!session_) throw Error(kClosed, "the session is closed");
+    return *session_;
+  }
+  void shut() {
+    if (session_ && holder_->engine) holder_->engine->close(*session_);
+    session_.reset();
+  }
+  Napi::Value push(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const auto pcm = info[0].As<Napi::Float32Array>();
+      Session& open = session();
+      holder_->get().push(open, pcm.Data(), pcm.ElementLength());
+      return info.Env().Undefined();
+    });
+  }
+  Napi::Value reset(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      Session& open = session();
+      holder_->get().reset(open);
+      return info.Env().Undefined();
+    });
+  }
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    shut();
+    return info.Env().Undefined();
+  }
+  Napi::Value queued(const Napi::CallbackInfo& info) {
+    const size_t frames = session_ && holder_->engine ? holder_->engine->queued(*session_) : 0;
+    return Napi::Number::New(info.Env(), static_cast<double>(frames));
+  }
+
+  std::shared_ptr<EngineHolder> holder_;
+  std::shared_ptr<Session> session_;
+};
+
+class EngineObject : public Napi::ObjectWrap<EngineObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeEngine",
+                       {InstanceMethod<&EngineObject::open>("open"), InstanceMethod<&EngineObject::close>("close"),
+                        InstanceAccessor<&EngineObject::info>("info")});
+  }
+  explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {}
+  void adopt(std::unique_ptr<Engine> engine) { holder_->engine = std::move(engine); }
+
+ private:
+  Napi::Value open(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const LmConfig& config = holder_->get().checkpoint().lm->config();
+      const SamplingOptions options = sampling_options(info[0].As<Napi::Object>(), config);
+      const Napi::Object object = info.Env().GetInstanceData<Classes>()->session.New({});
+      SessionObject::Unwrap(object)->open(holder_, options, session_events(info.Env(), info[1].As<Napi::Function>()));
+      return object;
+    });
+  }
+
+  // Resolves when the thread has ended and the weights are freed.
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    std::shared_ptr<Engine> engine = std::move(holder_->engine);
+    return Task::run(info.Env(), [engine]() mutable { engine.reset(); }, [](Napi::Env env) { return env.Undefined(); });
+  }
+
+  Napi::Value info(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const Engine& engine = holder_->get();
+      const LmConfig& config = engine.checkpoint().lm->config();
+      Napi::Object out = Napi::Object::New(info.Env());
+      out.Set("backend", engine.checkpoint().backend->name());
+      out.Set("threads", engine.checkpoint().backend->threads());
+      out.Set("slots", engine.slots());
+      out.Set("dim", static_cast<double>(config.temporal.dim));
+      out.Set("layers", config.temporal.layers);
+      out.Set("context", static_cast<double>(config.temporal.context));
+      out.Set("codebooks", config.generated_codebooks);
+      out.Set("textVocabulary", static_cast<double>(config.text_card));
+      return out;
+    });
+  }
+
+  std::shared_ptr<EngineHolder> holder_ = std::make_shared<EngineHolder>();
+};
+
+}  // namespace
+
+std::unique_ptr<CpuBackend> make_backend(const Napi::Object& options) {
+  const std::string isa = text_option(options, "isa");
+  const int threads = static_cast<int>(number_option(options, "threads", 0));
+  return std::make_unique<CpuBackend>(threads > 0 ? threads : default_threads(), isa.empty() ? nullptr : isa.c_str());
+}
+
+// loadEngine({ config, lm, mimi, mimiConfig, tokenizer }, { threads, slots, isa }) → Promise<NativeEngine>
+Napi::Value load_engine(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Napi::Object names = info[0].As<Napi::Object>(), options = info[1].As<Napi::Object>();
+    const CheckpointFiles files{text_option(names, "config"), text_option(names, "lm"), text_option(names, "mimi"),
+                                text_option(names, "mimiConfig"), text_option(names, "tokenizer")};
+    const int slots = static_cast<int>(number_option(options, "slots", 1));
+    auto backend = std::make_shared<std::unique_ptr<CpuBackend>>(make_backend(options));
+    auto engine = std::make_shared<std::unique_ptr<Engine>>();
+    return Task::run(
+        info.Env(),
+        [=] { *engine = std::make_unique<Engine>(std::make_unique<Checkpoint>(files, std::move(*backend)), slots); },
+        [engine](Napi::Env env) -> Napi::Value {
+          const Napi::Object object = env.GetInstanceData<Classes>()->engine.New({});
+          EngineObject::Unwrap(object)->adopt(std::move(*engine));
+          return object;
+        });
+  });
+}
+
+void define_engine(Napi::Env env, Classes& classes) {
+  classes.engine = Napi::Persistent(EngineObject::define(env));
+  classes.session = Napi::Persistent(SessionObject::define(env));
+}
+
+}  // namespace moshi

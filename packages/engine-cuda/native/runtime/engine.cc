@@ -1,0 +1,192 @@
+#include "runtime/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace moshi {
+
+namespace {
+
+// Ten minutes of audio: a caller who pushes more without waiting has a fault, and memory must stay bounded.
+constexpr size_t kMaxQueuedFrames = 7500;
+
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double ms = std::chrono::duration<double, std::milli>(now - start_).count();
+    start_ = now;
+    return ms;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+Engine::Engine(std::unique_ptr<Checkpoint> checkpoint, int slots)
+    : checkpoint_(std::move(checkpoint)), slots_(slots), thread_([this] { run(); }) {}
+
+Engine::~Engine() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+std::shared_ptr<Session> Engine::open(const SamplingOptions& options, SessionEvents events) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stopping_) throw Error(kClosed, "the engine is closed");
+  if (sessions_.size() >= static_cast<size_t>(slots_))
+    throw Error(kFull, "all " + std::to_string(slots_) + " slots are taken; wait for a session to close or load with more slots");
+  auto session = std::make_shared<Session>(*checkpoint_->lm, *checkpoint_->mimi, options, std::move(events));
+  sessions_.push_back(session);
+  return session;
+}
+
+void Engine::push(Session& session, const float* pcm, size_t count) {
+  const size_t frame = static_cast<size_t>(checkpoint_->mimi->frame_samples());
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (session.closing || stopping_) throw Error(kClosed, "the session is closed");
+    if (session.frames.size() + count / frame > kMaxQueuedFrames)
+      throw Error(kBadOption, "more than ten minutes of audio are waiting; push no faster than frames come back");
+    for (size_t i = 0; i < count; ++i) {
+      session.remainder.push_back(std::isfinite(pcm[i]) ? pcm[i] : 0.0f);
+      if (session.remainder.size() < frame) continue;
+      session.frames.push_back(std::move(session.remainder));
+      session.remainder.clear();
+      session.remainder.reserve(frame);
+    }
+  }
+  wake_.notify_one();
+}
+
+size_t Engine::queued(const Session& session) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return session.frames.size();
+}
+
+void Engine::reset(Session& session) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (session.closing || stopping_) throw Error(kClosed, "the session is closed");
+    session.frames.clear();
+    session.remainder.clear();
+    ++session.resets;
+  }
+  wake_.notify_one();
+}
+
+void Engine::close(Session& session) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    session.closing = true;
+    session.frames.clear();
+  }
+  wake_.notify_one();
+}
+
+void Engine::run() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto busy = [](const auto& s) { return s->closing || s->resets > 0 || !s->frames.empty(); };
+  for (;;) {
+    wake_.wait(lock, [&] { return stopping_ || std::any_of(sessions_.begin(), sessions_.end(), busy); });
+    std::vector<std::shared_ptr<Session>> ready, closed;
+    std::vector<std::pair<std::shared_ptr<Session>, int>> resets;
+    std::vector<std::vector<float>> input;
+    for (const auto& session : sessions_) {
+      if (session->closing || stopping_) {
+        closed.push_back(session);
+        continue;
+      }
+      if (session->resets > 0) resets.emplace_back(session, std::exchange(session->resets, 0));
+      if (session->frames.empty()) continue;
+      session->result.pcm = std::move(session->frames.front());
+      session->frames.pop_front();
+      ready.push_back(session);
+    }
+    std::erase_if(sessions_, [&](const auto& s) { return std::find(closed.begin(), closed.end(), s) != closed.end(); });
+    const bool last = stopping_;
+    lock.unlock();
+
+    for (const auto& session : closed) session->events.closed();
+    for (const auto& [session, count] : resets) {
+      start_over(*session);
+      for (int i = 0; i < count; ++i) session->events.reset();
+    }
+    if (!ready.empty()) {
+      try {
+        step(ready);
+      } catch (const std::exception& error) {
+        const auto* known = dynamic_cast<const Error*>(&error);
+        for (const auto& session : ready) session->events.error(known ? known->code() : kBadModel, error.what());
+        for (const auto& session : ready) close(*session);
+      }
+    }
+    if (last) return;
+    closed.clear(), resets.clear(), ready.clear();
+    lock.lock();
+  }
+}
+
+void Engine::start_over(Session& session) const {
+  session.generation.reset();
+  session.encoder.reset();
+  session.decoder.reset();
+  session.result.step = 0;
+}
+
+void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
+  const LmConfig& config = checkpoint_->lm->config();
+  const Mimi& mimi = *checkpoint_->mimi;
+  std::vector<Generation*> generations;
+  std::vector<const int32_t*> user;
+  for (const auto& session : ready) {
+    Stopwatch watch;
+    session->codes.resize(static_cast<size_t>(config.user_codebooks()));
+    mimi.encode(session->encoder, session->result.pcm.data(), 1, config.user_codebooks(), session->codes.data());
+    // The model ignores the first frame; the codec's padding at the start must come again with the first one that counts.
+    if (session->generation.steps() == 0) {
+      session->encoder.reset();
+      session->decoder.reset();
+    }
+    session->result.encode_ms = watch.lap();
+    generations.push_back(&session->generation);
+    user.push_back(session->codes.data());
+  }
+  Stopwatch watch;
+  Generation::step(*checkpoint_->lm, generations, user);
+  const double lm_ms = watch.lap();
+
+  std::vector<int32_t> tokens;
+  for (const auto& session : ready) {
+    FrameResult& result = session->result;
+    result.lm_ms = lm_ms;
+    result.decode_ms = 0;
+    result.token = -1;
+    result.text.reset();
+    result.pcm.clear();
+    if (session->generation.emitted(tokens)) {
+      watch.lap();
+      result.pcm.resize(static_cast<size_t>(mimi.frame_samples()));
+      mimi.decode(session->decoder, tokens.data() + 1, 1, config.generated_codebooks, result.pcm.data());
+      result.decode_ms = watch.lap();
+      result.token = tokens[0];
+      if (result.token != config.text_padding && result.token != config.text_end_padding)
+        result.text = checkpoint_->tokenizer.wire_text(result.token);
+    }
+    const int64_t step = result.step;
+    session->events.frame(std::move(result));
+    session->result = {};
+    session->result.step = step + 1;
+  }
+}
+
+}  // namespace moshi

@@ -1,0 +1,172 @@
+// Readers of untrusted files: every mutation either parses or throws Error; nothing else may happen (run under ASan and UBSan).
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "core/error.h"
+#include "files/json.h"
+#include "files/safetensors.h"
+#include "files/sentencepiece.h"
+#include "model/config.h"
+#include "tests/checks.h"
+
+namespace moshi {
+
+namespace {
+
+std::string safetensors_bytes(const std::string& header, size_t data) {
+  std::string out(8, '\0');
+  const uint64_t length = header.size();
+  for (int i = 0; i < 8; ++i) out[static_cast<size_t>(i)] = static_cast<char>(length >> (8 * i));
+  return out + header + std::string(data, '\1');
+}
+
+class TemporaryFile {
+ public:
+  TemporaryFile() : path_((std::filesystem::temp_directory_path() / ("moshi-check-" + std::to_string(std::random_device{}()))).string()) {}
+  ~TemporaryFile() { std::remove(path_.c_str()); }
+  const std::string& write(const std::string& bytes) const {
+    std::ofstream(path_, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return path_;
+  }
+
+ private:
+  std::string path_;
+};
+
+template <typename Task>
+bool refused(Task task) {
+  try {
+    task();
+    return false;
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+// Runs the parser on many damaged copies of `sound`; only Error may come out.
+template <typename Parse>
+void fuzz(const std::string& what, const std::string& sound, int rounds, Parse parse) {
+  std::mt19937 random(1234);
+  int stray = 0;
+  for (int round = 0; round < rounds; ++round) {
+    std::string bytes = sound;
+    const int edits = 1 + static_cast<int>(random() % 8);
+    for (int e = 0; e < edits && !bytes.empty(); ++e) {
+      const size_t at = random() % bytes.size();
+      switch (random() % 4) {
+        case 0: bytes[at] = static_cast<char>(random()); break;
+        case 1: bytes.erase(at, random() % 16); break;
+        case 2: bytes.insert(at, std::string(random() % 16, static_cast<char>(random()))); break;
+        default: bytes.resize(at);
+      }
+    }
+    try {
+      parse(bytes);
+    } catch (const Error&) {
+    } catch (const std::exception& error) {
+      if (stray++ == 0) std::printf("      %s: %s\n", what.c_str(), error.what());
+    }
+  }
+  expect(stray == 0, what + ": damaged files raise nothing but Error");
+}
+
+void check_json() {
+  const Json good = Json::parse(R"({"a": [1, -2.5e3, true, null], "b": {"c": "x\u00e9\ud83d\ude00\n"}})", "test");
+  expect(good.find("a")->items()[1].number("a") == -2500, "json: numbers");
+  expect(good.find("b")->find("c")->string("c") == "x\xC3\xA9\xF0\x9F\x98\x80\n", "json: escapes and surrogate pairs");
+  for (const char* bad : {"", "{", "[1,]", "{\"a\":}", "nul", "01x", "\"\\q\"", "\"abc", "[1] 2", "{\"a\" 1}", "inf", "0x10", "\"\x01\"", "\"\\ud83d"})
+    expect(refused([&] { Json::parse(bad, "test"); }), std::string("json: refuses ") + bad);
+  expect(refused([] { Json::parse(std::string(100000, '['), "test"); }), "json: refuses endless nesting");
+  fuzz("json", R"({"dim": 64, "delays": [0, 0, 1], "name": "a\u0041", "deep": [[[[{"x": 1e9}]]]]})", 20000, [](const std::string& s) { Json::parse(s, "test"); });
+}
+
+void check_safetensors() {
+  const TemporaryFile file;
+  const std::string sound = safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]}})", 32);
+  const Safetensors good(file.write(sound));
+  expect(good.floats("a").size() == 6 && good.floats("b").size() == 4, "safetensors: reads f32 and bf16");
+  expect(refused([&] { good.info("c"); }), "safetensors: names a missing tensor");
+  expect(refused([&] { good.integers("a"); }), "safetensors: floats are no integers");
+  const std::pair<const char*, std::string> bad[] = {
+      {"an empty file", ""},
+      {"a short file", "abc"},
+      {"a header longer than the file", safetensors_bytes("{}", 0).replace(0, 8, "\xff\xff\xff\xff\xff\xff\xff\x7f")},
+      {"data beyond the end", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4)},
+      {"reversed offsets", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8)},
+      {"a negative size", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8)},
+      {"a shape that overflows", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,16],"data_offsets":[0,8]}})", 8)},
+      {"a shape that disagrees", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8)},
+      {"an unknown type", safetensors_bytes(R"({"a":{"dtype":"F7","shape":[2],"data_offsets":[0,8]}})", 8)},
+      {"a missing field", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2]}})", 8)}};
+  for (const auto& [what, bytes] : bad) expect(refused([&, b = bytes] { Safetensors broken(file.write(b)); }), std::string("safetensors: refuses ") + what);
+  expect(refused([] { Safetensors missing("/nonexistent/file"); }), "safetensors: refuses a missing file");
+  expect(refused([] { Safetensors folder("/"); }), "safetensors: refuses a folder");
+  fuzz("safetensors", sound, 3000, [&](const std::string& bytes) {
+    const Safetensors any(file.write(bytes));
+    for (const auto& [name, info] : any.tensors()) {
+      if (refused([&, n = name] { any.floats(n); })) any.integers(name);
+    }
+  });
+}
+
+// A small tokenizer in its protobuf form.
+std::string tokenizer_bytes() {
+  const auto field = [](int number, const std::string& bytes) {
+    return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
+  };
+  const auto piece = [&](const std::string& text, float score, int kind) {
+    std::string raw(4, '\0');
+    std::memcpy(raw.data(), &score, 4);
+    return field(1, field(1, text) + '\x15' + raw + '\x18' + static_cast<char>(kind));
+  };
+  std::string out = piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("<pad>", 0, 3);
+  for (const char* text : {"\xE2\x96\x81", "a", "b", "ab", "\xE2\x96\x81" "ab"}) out += piece(text, -1, 1);
+  return out;
+}
+
+void check_sentencepiece() {
+  const SentencePiece tokenizer(tokenizer_bytes(), "test");
+  expect(tokenizer.decode({8, 5}) == "aba", "sentencepiece: decodes");
+  expect(tokenizer.encode("ab").size() == 1, "sentencepiece: encodes the longest piece");
+  expect(tokenizer.wire_text(8) == " ab" && tokenizer.wire_text(-1).empty() && tokenizer.wire_text(999).empty(), "sentencepiece: wire text");
+  expect(refused([&] { tokenizer.decode({999}); }), "sentencepiece: refuses unknown ids");
+  std::string noise;
+  std::mt19937 random(5);
+  for (int i = 0; i < 3000; ++i) noise += static_cast<char>(random());
+  expect(!tokenizer.encode(noise).empty(), "sentencepiece: encodes any bytes");
+  fuzz("sentencepiece", tokenizer_bytes(), 20000, [](const std::string& bytes) {
+    const SentencePiece any(bytes, "test");
+    any.encode("ab <s> \xF0\x9F\x98\x80 ab");
+    any.decode({0, 1});
+  });
+}
+
+void check_configs() {
+  const std::string sound = R"({"dim":64,"text_card":120,"n_q":16,"dep_q":8,"card":64,"num_heads":4,"num_layers":3,"context":12,"gating":"silu",
+    "norm":"rms_norm_f32","positional_embedding":"rope","depformer_dim":32,"depformer_num_heads":4,"depformer_num_layers":2,
+    "depformer_pos_emb":"none","depformer_weights_per_step":true,"depformer_multi_linear":true,"delays":[0,0,1,1,1,1,1,1,1,0,1,1,1,1,1,1,1]})";
+  expect(LmConfig::parse(Json::parse(sound, "test")).user_codebooks() == 8, "config: parses");
+  const std::pair<const char*, const char*> bad[] = {{"\"num_heads\":4", "\"num_heads\":5"}, {"\"dep_q\":8", "\"dep_q\":17"}, {"\"n_q\":16", "\"n_q\":15"},
+                                                     {"\"dim\":64", "\"dim\":-1"}, {"\"dim\":64", "\"dim\":1e30"}, {"\"silu\"", "\"magic\""}, {"\"rope\"", "\"spiral\""},
+                                                     {"\"context\":12", "\"x\":1"}, {"[0,0,1", "[0,0,-1"}, {"\"gating\"", "\"conditioners\":{},\"gating\""}};
+  for (const auto& [from, to] : bad) {
+    std::string text = sound;
+    text.replace(text.find(from), std::strlen(from), to);
+    expect(refused([&] { LmConfig::parse(Json::parse(text, "test")); }), std::string("config: refuses ") + to);
+  }
+  fuzz("config", sound, 5000, [](const std::string& text) { LmConfig::parse(Json::parse(text, "test")); });
+}
+
+}  // namespace
+
+void check_files() {
+  check_json();
+  check_safetensors();
+  check_sentencepiece();
+  check_configs();
+}
+
+}  // namespace moshi

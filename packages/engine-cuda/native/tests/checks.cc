@@ -1,0 +1,31 @@
+// checks: what the golden cases cannot show: hostile files, kernels at odd shapes, sessions that come and go. Exit 1 on failure.
+#include "tests/checks.h"
+
+#include <cstdio>
+#include <exception>
+
+namespace moshi {
+
+namespace {
+int failures = 0, passes = 0;
+}
+
+void expect(bool condition, const std::string& what) {
+  ++(condition ? passes : failures);
+  if (!condition) std::printf("FAIL  %s\n", what.c_str());
+}
+
+}  // namespace moshi
+
+int main(int argc, char** argv) {
+  try {
+    moshi::check_files();
+    moshi::check_kernels();
+    moshi::check_sampler();
+    if (argc > 1) moshi::check_runtime(argv[1]);
+  } catch (const std::exception& error) {
+    moshi::expect(false, std::string("unexpected error: ") + error.what());
+  }
+  std::printf("%d native checks passed, %d failed\n", moshi::passes, moshi::failures);
+  return moshi::failures ? 1 : 0;
+}

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+namespace moshi {
+
+void expect(bool condition, const std::string& what);
+
+void check_files();
+void check_kernels();
+void check_sampler();
+// folder: a model in the published layout (the embedded default).
+void check_runtime(const std::string& folder);
+
+}  // namespace moshi

@@ -1,0 +1,13 @@
+export { hubCache } from './cache';
+export { HubError, type HubErrorCode } from './errors';
+export type { DownloadProgress, ProgressListener } from './progress';
+export {
+  type FileOverrides,
+  type MimiFiles,
+  type ModelFiles,
+  type ResolveOptions,
+  resolveFile,
+  resolveMimi,
+  resolveModel,
+} from './resolve';
+export type { Role } from './roles';

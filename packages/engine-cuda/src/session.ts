@@ -1,0 +1,77 @@
+import { EventEmitter } from 'eventemitter3';
+import { asEngineError, EngineError, translated } from './errors';
+import type { NativeEngine, NativeSession } from './native';
+import type { EngineFrame, EngineSessionOptions } from './types';
+
+/** Events of an {@link EngineSession}. */
+export interface EngineSessionEvents {
+  /** One for every frame of input, in order. */
+  frame: (frame: EngineFrame) => void;
+  /** The session cannot go on; it is closed. */
+  error: (error: Error) => void;
+}
+
+/** One conversation: push the user's samples, receive the model's. It holds a slot until it is closed. */
+export class EngineSession extends EventEmitter<EngineSessionEvents> {
+  readonly #native: NativeSession;
+  readonly #resets: (() => void)[] = [];
+  readonly #closed: Promise<void>;
+  #settleClosed: () => void = () => {};
+  #open = true;
+
+  /** Made by {@link Engine.open}. */
+  constructor(engine: NativeEngine, options: EngineSessionOptions) {
+    super();
+    this.#closed = new Promise((resolve) => {
+      this.#settleClosed = resolve;
+    });
+    this.#native = translated(() => engine.open(options, (kind, value) => this.#receive(kind, value)));
+  }
+
+  /** Whole frames pushed but not yet stepped. */
+  get queued(): number {
+    return this.#native.queued;
+  }
+
+  /**
+   * Gives the engine samples at 24 kHz, mono, -1 to 1, any number of them; whole frames are cut inside and the samples are
+   * copied. Never blocks. Throws `ENGINE_CLOSED` after close, `ENGINE_BAD_OPTION` when ten minutes are waiting already.
+   */
+  push(pcm: Float32Array): void {
+    if (!(pcm instanceof Float32Array)) throw new EngineError('ENGINE_BAD_OPTION', 'push() takes a Float32Array');
+    translated(() => this.#native.push(pcm));
+  }
+
+  /** Starts the conversation anew and drops queued input. Frames of the old one may arrive until the promise resolves. */
+  async reset(): Promise<void> {
+    translated(() => this.#native.reset());
+    await new Promise<void>((resolve) => this.#resets.push(resolve));
+  }
+
+  /** Frees the slot at the next step boundary. Idempotent; no event is delivered from the call on. */
+  close(): Promise<void> {
+    if (this.#open) {
+      this.#open = false;
+      this.#native.close();
+    }
+    return this.#closed;
+  }
+
+  #receive(kind: string, value: unknown): void {
+    switch (kind) {
+      case 'frame':
+        if (this.#open) this.emit('frame', value as EngineFrame);
+        return;
+      case 'error':
+        if (this.#open) this.emit('error', asEngineError(value) as Error);
+        return;
+      case 'reset':
+        this.#resets.shift()?.();
+        return;
+      default:
+        this.#open = false;
+        for (const resolve of this.#resets.splice(0)) resolve();
+        this.#settleClosed();
+    }
+  }
+}

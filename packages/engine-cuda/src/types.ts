@@ -1,0 +1,61 @@
+/** How tokens are drawn. Every value left out is the checkpoint's own. */
+export interface SamplingOptions {
+  /** Temperature of text tokens, 0 (always the likeliest) to 10; the reference's default is 0.7. */
+  textTemperature?: number;
+  /** Text tokens considered in a draw, 0 = all; 25. */
+  textTopK?: number;
+  /** Temperature of audio tokens, 0 to 10; 0.8. */
+  audioTemperature?: number;
+  /** Audio tokens considered in a draw, 0 = all; 250. */
+  audioTopK?: number;
+  /** Seed of both text and audio, a whole number from 0 to 2^53 - 1; random when left out. */
+  seed?: number;
+  /** Seed of text draws; overrides `seed`. */
+  textSeed?: number;
+  /** Seed of audio draws; overrides `seed`. */
+  audioSeed?: number;
+  /** Divides the likelihood of text tokens said lately, 1 (off) to 2. */
+  repetitionPenalty?: number;
+  /** How many text tokens back the penalty looks, 0 to 1000. */
+  repetitionPenaltyContext?: number;
+  /** Added to the padding token's text logit, -4 to 4: positive means more pauses. */
+  padMult?: number;
+}
+
+/** What a conversation starts with. */
+export interface EngineSessionOptions extends SamplingOptions {
+  /** Voice prompt by name; models without personas ignore it, as the stock servers do. */
+  voice?: string;
+  /** Role prompt; models without personas ignore it, as the stock servers do. */
+  prompt?: string;
+}
+
+/** What a loaded engine is. */
+export interface EngineInfo {
+  /** The reference it was loaded from. */
+  model: string;
+  dialect: 'moshi';
+  /** Hz, mono. */
+  sampleRate: 24000;
+  /** Samples a frame: 80 ms. */
+  frameSamples: 1920;
+  /** Conversations at once. */
+  slots: number;
+  /** False for the embedded default, whose weights are random. */
+  trained: boolean;
+  details: Record<string, string | number | boolean>;
+}
+
+/** The engine's answer to one frame of input. */
+export interface EngineFrame {
+  /** Index of the input frame it answers, from 0. */
+  step: number;
+  /** 1920 samples at 24 kHz, or null while the model's delay fills (the first frame). */
+  pcm: Float32Array | null;
+  /** The text token's piece with "▁" as a space, null for padding; byte pieces are literal "<0xNN>". */
+  text: string | null;
+  /** The text token, -1 while the delay fills. */
+  token: number;
+  /** Milliseconds: Mimi encoding of this session, the language model step of the whole batch, Mimi decoding. */
+  timing: { encodeMs: number; lmMs: number; decodeMs: number };
+}

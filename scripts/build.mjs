@@ -1,0 +1,48 @@
+// npm run build: the native engine and every package, only what changed since the last time.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { checkTools, install, ROOT, step } from './steps.mjs';
+
+const NATIVE = join(ROOT, 'packages', 'engine-cuda', 'native');
+// Each after those it needs; @moshi/opus is bundled into client and server.
+const PACKAGES = ['protocol', 'client', 'server', 'engine-cuda', 'cli'];
+
+/** Arguments that tell the Makefile where Node-API's headers are: in npm packages, so nothing is downloaded. */
+export const NODE_API = `NODE_API=${['node-addon-api', 'node-api-headers/include']
+  .map((name) => join(ROOT, 'node_modules', name))
+  .join(' ')}`;
+
+export function make(name, target, extra = []) {
+  return step(name, 'make', ['-C', NATIVE, '-j', '2', NODE_API, ...extra, target]);
+}
+
+function newest(path) {
+  const info = statSync(path, { throwIfNoEntry: false });
+  if (!info) return 0;
+  if (!info.isDirectory()) return info.mtimeMs;
+  return Math.max(0, ...readdirSync(path).map((name) => newest(join(path, name))));
+}
+
+function isFresh(name) {
+  const folder = join(ROOT, 'packages', name);
+  const output = join(folder, 'dist', 'index.js');
+  if (!existsSync(output)) return false;
+  const sources = ['src', 'package.json', 'tsup.config.ts'].map((part) => join(folder, part));
+  if (name === 'client' || name === 'server') sources.push(join(ROOT, 'packages', 'opus', 'src'));
+  if (name !== 'protocol') sources.push(join(ROOT, 'packages', 'protocol', 'src'));
+  return statSync(output).mtimeMs > Math.max(...sources.map(newest));
+}
+
+export async function build() {
+  await checkTools();
+  await install();
+  await make('build the native engine', 'addon');
+  for (const name of PACKAGES) {
+    if (isFresh(name)) continue;
+    const tsup = join(ROOT, 'node_modules', 'tsup', 'dist', 'cli-default.js');
+    await step(`build @moshi/${name}`, process.execPath, [tsup], { cwd: join(ROOT, 'packages', name) });
+  }
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await build();

@@ -1,0 +1,41 @@
+// npm run parity -- [--isa NAME] [--threads N] DIR…: runs golden cases, one row a check with its largest error; exit 1 if any falls short.
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { make } from './build.mjs';
+import { checkTools, install, ROOT, run } from './steps.mjs';
+
+const args = process.argv.slice(2);
+if (args.length === 0) {
+  console.error('usage: npm run parity -- [--isa baseline|avx2|avx512] [--threads N] DIR…');
+  process.exit(2);
+}
+await checkTools();
+await install();
+const binary = join(ROOT, 'packages', 'engine-cuda', 'native', 'build', 'parity');
+await make('build the parity checker', 'build/parity');
+
+// Wire cases are TypeScript's: the same rows from the same kind of folder.
+const isWire = (dir) => existsSync(join(dir, 'messages.json')) || existsSync(join(dir, 'expected.json'));
+const engine = [];
+const wire = [];
+let options = true;
+for (let i = 0; i < args.length; i++) {
+  options &&= args[i].startsWith('--');
+  if (options) {
+    engine.push(args[i], args[++i] ?? '');
+    continue;
+  }
+  (isWire(args[i]) ? wire : engine).push(resolve(process.env.INIT_CWD ?? process.cwd(), args[i]));
+}
+let code = 0;
+if (engine.some((arg) => arg.startsWith('/'))) code = (await run(binary, engine)).code;
+if (wire.length > 0) {
+  const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
+  const wireCode = (
+    await run(process.execPath, [vitest, 'run', '--config', 'scripts/parity-wire.config.ts'], {
+      env: { MOSHI_WIRE_CASES: wire.join('\n') },
+    })
+  ).code;
+  code ||= wireCode;
+}
+process.exit(code);

@@ -1,0 +1,77 @@
+// What the repository's scripts share: running a step with its output kept quiet unless it fails, and visible progress.
+import { spawn } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+export function fail(message) {
+  console.error(`\n${message}`);
+  process.exit(1);
+}
+
+/** Runs a command in the repository; resolves with its exit code and, when quiet, its output. */
+export function run(command, args, { quiet = false, cwd = ROOT, env = {} } = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: quiet ? ['ignore', 'pipe', 'pipe'] : 'inherit',
+      shell: false,
+    });
+    let output = '';
+    child.stdout?.on('data', (data) => (output += data));
+    child.stderr?.on('data', (data) => (output += data));
+    child.on('error', (error) => resolve({ code: 127, output: String(error.message) }));
+    child.on('close', (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+/** A step with one line of its own: its name while it runs, its time when it is done, its whole output when it fails. */
+export async function step(name, command, args, options = {}) {
+  const started = Date.now();
+  const line = (mark, note) => `${mark} ${name.padEnd(34)} ${note}`;
+  const live = process.stdout.isTTY;
+  const timer = live
+    ? setInterval(() => process.stdout.write(`\r${line('…', `${Math.round((Date.now() - started) / 1000)} s`)}`), 500)
+    : undefined;
+  if (!live) console.log(line('…', ''));
+  const { code, output } = await run(command, args, { quiet: true, ...options });
+  clearInterval(timer);
+  const seconds = `${((Date.now() - started) / 1000).toFixed(1)} s`;
+  console.log(`${live ? '\r' : ''}${line(code === 0 ? '✓' : '✗', seconds)}`);
+  if (code !== 0) {
+    console.error(output);
+    fail(`${name} failed: the command was \`${command} ${args.join(' ')}\``);
+  }
+  return output;
+}
+
+/** Says at once what a fresh machine lacks, with the line that installs it. */
+export async function checkTools() {
+  const [major = 0] = process.versions.node.split('.').map(Number);
+  if (major < 20) fail(`Node ${process.versions.node} is too old: version 20 or newer is needed.`);
+  const missing = [];
+  for (const [tool, name] of [
+    ['make', 'make'],
+    [process.env.CXX || 'g++', 'g++'],
+  ]) {
+    if ((await run(tool, ['--version'], { quiet: true })).code !== 0) missing.push(name);
+  }
+  if (missing.length > 0) {
+    fail(
+      `${missing.join(' and ')} not found. On Debian or Ubuntu:\n  sudo apt-get update && sudo apt-get install -y make g++`,
+    );
+  }
+}
+
+const time = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** Installs the npm packages unless node_modules is newer than the lockfile. */
+export async function install() {
+  const marker = join(ROOT, 'node_modules', '.package-lock.json');
+  const lock = join(ROOT, 'package-lock.json');
+  if (existsSync(marker) && time(marker) >= time(lock)) return;
+  await step('install npm packages', 'npm', [existsSync(lock) ? 'ci' : 'install', '--no-audit', '--no-fund']);
+}
