@@ -40,5 +40,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 }  // namespace
 }  // namespace moshi
 
-static Napi::Object Init(Napi::Env env, Napi::Object exports) { return moshi::init(env, exports); }
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  return moshi::init(env, exports);
+}
 NODE_API_MODULE(moshi, Init)

@@ -78,7 +78,8 @@ class MimiObject : public Napi::ObjectWrap<MimiObject> {
         throw Error(kBadOption, "codebooks must be 1 to " + std::to_string(codec->mimi->quantizer().codebooks()));
       if (codes.ElementLength() % static_cast<size_t>(count) != 0)
         throw Error(kBadOption, "the number of codes must be a multiple of the number of codebooks");
-      const int64_t frames = static_cast<int64_t>(codes.ElementLength()) / count, samples = codec->mimi->frame_samples();
+      const int64_t frames = static_cast<int64_t>(codes.ElementLength()) / count,
+                    samples = codec->mimi->frame_samples();
       std::vector<int32_t> input(codes.ElementLength());
       for (int64_t f = 0; f < frames; ++f)
         for (int q = 0; q < count; ++q) input[static_cast<size_t>(f * count + q)] = codes.Data()[q * frames + f];
@@ -125,9 +126,10 @@ class MimiObject : public Napi::ObjectWrap<MimiObject> {
 class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeTokenizer",
-                       {InstanceMethod<&TokenizerObject::encode>("encode"), InstanceMethod<&TokenizerObject::decode>("decode"),
-                        InstanceAccessor<&TokenizerObject::size>("size")});
+    return DefineClass(
+        env, "NativeTokenizer",
+        {InstanceMethod<&TokenizerObject::encode>("encode"), InstanceMethod<&TokenizerObject::decode>("decode"),
+         InstanceAccessor<&TokenizerObject::size>("size")});
   }
   explicit TokenizerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TokenizerObject>(info) {}
   void adopt(std::unique_ptr<SentencePiece> model) { model_ = std::move(model); }

@@ -70,7 +70,9 @@ Napi::Object frame_object(Napi::Env env, const FrameResult& frame) {
 SessionEvents session_events(Napi::Env env, const Napi::Function& callback) {
   auto emitter = std::make_shared<Emitter>(env, callback);
   const auto plain = [emitter](const char* kind) {
-    return [emitter, kind] { emitter->emit([kind](Napi::Env env, Napi::Function call) { call.Call({Napi::String::New(env, kind)}); }); };
+    return [emitter, kind] {
+      emitter->emit([kind](Napi::Env env, Napi::Function call) { call.Call({Napi::String::New(env, kind)}); });
+    };
   };
   SessionEvents events;
   events.frame = [emitter](FrameResult frame) {
@@ -108,9 +110,10 @@ SamplingOptions sampling_options(const Napi::Object& options, const LmConfig& co
 class SessionObject : public Napi::ObjectWrap<SessionObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeSession",
-                       {InstanceMethod<&SessionObject::push>("push"), InstanceMethod<&SessionObject::reset>("reset"),
-                        InstanceMethod<&SessionObject::close>("close"), InstanceAccessor<&SessionObject::queued>("queued")});
+    return DefineClass(
+        env, "NativeSession",
+        {InstanceMethod<&SessionObject::push>("push"), InstanceMethod<&SessionObject::reset>("reset"),
+         InstanceMethod<&SessionObject::close>("close"), InstanceAccessor<&SessionObject::queued>("queued")});
   }
 
   explicit SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {}
@@ -182,7 +185,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   // Resolves when the thread has ended and the weights are freed.
   Napi::Value close(const Napi::CallbackInfo& info) {
     std::shared_ptr<Engine> engine = std::move(holder_->engine);
-    return Task::run(info.Env(), [engine]() mutable { engine.reset(); }, [](Napi::Env env) { return env.Undefined(); });
+    return Task::run(
+        info.Env(), [engine]() mutable { engine.reset(); }, [](Napi::Env env) { return env.Undefined(); });
   }
 
   Napi::Value info(const Napi::CallbackInfo& info) {

@@ -1,5 +1,5 @@
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), the engine's documented generator.
-// Counter based: a draw depends on (seed, step, stream) alone, never on what other sessions drew.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), the engine's documented
+// generator. Counter based: a draw depends on (seed, step, stream) alone, never on what other sessions drew.
 #pragma once
 
 #include <cstdint>

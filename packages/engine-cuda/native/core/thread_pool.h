@@ -20,7 +20,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Runs task(part) for every part in [0, parts) and returns when all are done. One caller at a time; task must not throw.
+  // Runs task(part) for every part in [0, parts) and returns when all are done. One caller at a time; task must not
+  // throw.
   void run(int parts, const std::function<void(int)>& task);
 
  private:

@@ -57,7 +57,8 @@ float weight_at(const Matrix& m, int64_t index) {
 }  // namespace
 
 int default_threads() {
-  // hardware_concurrency follows affinity and cgroup cpusets; half of it leaves out the hyper-threads on larger machines.
+  // hardware_concurrency follows affinity and cgroup cpusets; half of it leaves out the hyper-threads on larger
+  // machines.
   const int logical = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   return logical <= 4 ? logical : logical / 2;
 }
@@ -65,7 +66,8 @@ int default_threads() {
 Buffer CpuBackend::allocate(size_t floats) {
   // calloc leaves large blocks to the kernel's zero pages, which cost nothing until they are written.
   auto* data = static_cast<float*>(std::calloc(std::max<size_t>(1, floats), sizeof(float)));
-  if (!data) throw Error(kBadOption, "out of memory: " + std::to_string(floats * sizeof(float) >> 20) + " MB could not be had");
+  if (!data)
+    throw Error(kBadOption, "out of memory: " + std::to_string(floats * sizeof(float) >> 20) + " MB could not be had");
   return Buffer(data, floats, [](float* p) { std::free(p); });
 }
 
@@ -80,13 +82,17 @@ void CpuBackend::split(int64_t count, int64_t work, const std::function<void(int
   pool_.run(static_cast<int>(parts), [&](int part) { task(count * part / parts, count * (part + 1) / parts); });
 }
 
-void CpuBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n, bool add) {
+void CpuBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+                        bool add) {
   const GemmArgs args{w.data, x, x_stride, y, y_stride, w.cols, add};
-  const GemmKernel gemm = w.type == DType::BF16 ? kernels_.gemm_bf16 : w.type == DType::F16 ? kernels_.gemm_f16 : kernels_.gemm_f32;
+  const GemmKernel gemm = w.type == DType::BF16  ? kernels_.gemm_bf16
+                          : w.type == DType::F16 ? kernels_.gemm_f16
+                                                 : kernels_.gemm_f32;
   const int64_t work = n * w.rows * w.cols;
   // Convolutions have many rows and few outputs, single steps the reverse.
   if (n > w.rows) return split(n, work, [&](int64_t begin, int64_t end) { gemm(args, begin, end, 0, w.rows); });
-  split((w.rows + 3) / 4, work, [&](int64_t begin, int64_t end) { gemm(args, 0, n, 4 * begin, std::min(w.rows, 4 * end)); });
+  split((w.rows + 3) / 4, work,
+        [&](int64_t begin, int64_t end) { gemm(args, 0, n, 4 * begin, std::min(w.rows, 4 * end)); });
 }
 
 void CpuBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) {
@@ -147,7 +153,8 @@ void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, std:
     if (shape.rope) {
       for (int64_t i = 0; i < half; ++i) {
         // float32 throughout, like the reference: at large positions the rounding of the angle is part of the model.
-        const float frequency = std::exp(static_cast<float>(i) * (-std::log(shape.max_period) * 2.0f / static_cast<float>(shape.head_dim)));
+        const float frequency =
+            std::exp(static_cast<float>(i) * (-std::log(shape.max_period) * 2.0f / static_cast<float>(shape.head_dim)));
         const float angle = frequency * static_cast<float>(row.position);
         const float cosine = std::cos(angle), sine = std::sin(angle);
         const int64_t a = shape.rope_interleaved ? 2 * i : i, b = shape.rope_interleaved ? a + 1 : i + half;
@@ -167,7 +174,8 @@ void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, std:
   }
 }
 
-void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) {
+void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out,
+                        std::span<const Row> rows) {
   const int64_t stride = shape.q_width() + 2 * shape.kv_width();
   int64_t work = 0;
   for (const Row& row : rows) work += (row.position - row.first + 1) * shape.q_width() * 2;
@@ -188,7 +196,8 @@ void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv
 void CpuBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) {
   const auto* entries = reinterpret_cast<const float*>(table.data);
   split(n, n * table.rows * table.cols, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) codes[i] = kernels_.nearest(entries, table.rows, table.cols, x + i * table.cols);
+    for (int64_t i = begin; i < end; ++i)
+      codes[i] = kernels_.nearest(entries, table.rows, table.cols, x + i * table.cols);
   });
 }
 

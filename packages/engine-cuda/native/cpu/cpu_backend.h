@@ -17,7 +17,8 @@ class CpuBackend : public Backend {
 
   Buffer allocate(size_t floats) override;
   Matrix pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) override;
-  void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n, bool add) override;
+  void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+              bool add) override;
   void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) override;
   void norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) override;
   void activate(Activation kind, const float* x, float* y, int64_t count) override;

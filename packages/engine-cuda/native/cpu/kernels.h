@@ -20,12 +20,12 @@ struct GemmArgs {
 using GemmKernel = void (*)(const GemmArgs& args, int64_t i0, int64_t i1, int64_t j0, int64_t j1);
 
 struct AttendArgs {
-  const float* q;       // [head_dim]
-  const float* keys;    // this head's column of [capacity, width]
+  const float* q;     // [head_dim]
+  const float* keys;  // this head's column of [capacity, width]
   const float* values;
   int64_t width, capacity, head_dim, first, last;  // positions seen: first … last
-  float* scores;        // [last - first + 1] scratch
-  float* out;           // [head_dim]
+  float* scores;                                   // [last - first + 1] scratch
+  float* out;                                      // [head_dim]
 };
 
 struct Kernels {
@@ -42,7 +42,8 @@ extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
 #endif
 
-// The best this CPU runs, or the one asked for by name ("baseline", "avx2", "avx512"); throws Error(kBadOption) when it cannot.
+// The best this CPU runs, or the one asked for by name ("baseline", "avx2", "avx512"); throws Error(kBadOption) when it
+// cannot.
 const Kernels& choose_kernels(const char* isa = nullptr);
 
 }  // namespace moshi

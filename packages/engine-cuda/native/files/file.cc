@@ -23,7 +23,9 @@ File::File(const std::string& path) : path_(path) {
   size_ = static_cast<uint64_t>(info.st_size);
 }
 
-File::~File() { ::close(descriptor_); }
+File::~File() {
+  ::close(descriptor_);
+}
 
 void File::read(uint64_t offset, void* out, uint64_t bytes) const {
   auto* at = static_cast<char*>(out);

@@ -124,10 +124,14 @@ class JsonParser {
     for (int i = 0; i < 4; ++i) {
       const char c = text_[at_++];
       value <<= 4;
-      if (c >= '0' && c <= '9') value |= static_cast<uint32_t>(c - '0');
-      else if (c >= 'a' && c <= 'f') value |= static_cast<uint32_t>(c - 'a' + 10);
-      else if (c >= 'A' && c <= 'F') value |= static_cast<uint32_t>(c - 'A' + 10);
-      else fail("a \\u escape needs four hexadecimal digits");
+      if (c >= '0' && c <= '9')
+        value |= static_cast<uint32_t>(c - '0');
+      else if (c >= 'a' && c <= 'f')
+        value |= static_cast<uint32_t>(c - 'a' + 10);
+      else if (c >= 'A' && c <= 'F')
+        value |= static_cast<uint32_t>(c - 'A' + 10);
+      else
+        fail("a \\u escape needs four hexadecimal digits");
     }
     return value;
   }
@@ -164,8 +168,10 @@ class JsonParser {
       const size_t back = at_;
       at_ += 2;
       const uint32_t low = hex4();
-      if (low >= 0xDC00 && low < 0xE000) code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-      else at_ = back;
+      if (low >= 0xDC00 && low < 0xE000)
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+      else
+        at_ = back;
     }
     utf8(out, code >= 0xD800 && code < 0xE000 ? 0xFFFD : code);
   }
@@ -192,7 +198,9 @@ class JsonParser {
   size_t at_ = 0;
 };
 
-Json Json::parse(std::string_view text, const std::string& what) { return JsonParser(text, what).document(); }
+Json Json::parse(std::string_view text, const std::string& what) {
+  return JsonParser(text, what).document();
+}
 
 const Json* Json::find(const std::string& key) const {
   const auto it = members_.find(key);

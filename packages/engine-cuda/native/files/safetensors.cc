@@ -65,14 +65,16 @@ Safetensors::Safetensors(const std::string& path) : file_(path) {
   if (!header.is_object()) throw Error(kBadFile, path + ": the header is no object");
   for (const auto& [name, entry] : header.members()) {
     if (name == "__metadata__") continue;
-    tensors_.emplace(name, parse_tensor(entry, path + ": tensor '" + name + "'", 8 + length, file_.size() - 8 - length));
+    tensors_.emplace(name,
+                     parse_tensor(entry, path + ": tensor '" + name + "'", 8 + length, file_.size() - 8 - length));
   }
 }
 
 const TensorInfo& Safetensors::info(const std::string& name) const {
   const auto it = tensors_.find(name);
   if (it == tensors_.end())
-    throw Error(kBadModel, path() + ": has no tensor '" + name + "'; these weights and this config do not belong together");
+    throw Error(kBadModel,
+                path() + ": has no tensor '" + name + "'; these weights and this config do not belong together");
   return it->second;
 }
 

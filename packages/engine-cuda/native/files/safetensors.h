@@ -1,4 +1,5 @@
-// safetensors: u64 header length, a JSON header {name: {dtype, shape, data_offsets}}, then the bytes. Every field is checked.
+// safetensors: u64 header length, a JSON header {name: {dtype, shape, data_offsets}}, then the bytes. Every field is
+// checked.
 #pragma once
 
 #include <map>

@@ -91,7 +91,9 @@ size_t utf8_length(std::string_view text) {
   return 0;
 }
 
-bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+bool starts_with(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
 
 std::string with_spaces(std::string_view piece) {
   std::string out;
@@ -111,9 +113,12 @@ std::optional<int> byte_value(std::string_view piece) {
   if (piece.size() != 6 || piece.substr(0, 3) != "<0x" || piece[5] != '>') return std::nullopt;
   int value = 0;
   for (const char c : piece.substr(3, 2)) {
-    if (c >= '0' && c <= '9') value = value * 16 + (c - '0');
-    else if (c >= 'A' && c <= 'F') value = value * 16 + (c - 'A' + 10);
-    else return std::nullopt;
+    if (c >= '0' && c <= '9')
+      value = value * 16 + (c - '0');
+    else if (c >= 'A' && c <= 'F')
+      value = value * 16 + (c - 'A' + 10);
+    else
+      return std::nullopt;
   }
   return value;
 }
@@ -258,8 +263,10 @@ std::string SentencePiece::normalize(std::string_view text) const {
     while (after_space && starts_with(chunk, " ")) chunk.remove_prefix(1);
     if (!chunk.empty()) {
       for (const char c : chunk) {
-        if (c == ' ') out += space;
-        else out += c;
+        if (c == ' ')
+          out += space;
+        else
+          out += c;
       }
       after_space = chunk.back() == ' ';
     }
@@ -295,7 +302,8 @@ std::vector<std::pair<std::string_view, int>> SentencePiece::best_path(std::stri
       if (found == by_text_.end()) continue;
       const Piece& piece = pieces_[static_cast<size_t>(found->second)];
       if (piece.kind == Kind::Unused) continue;
-      const double score = piece.kind == Kind::UserDefined ? static_cast<float>(length) * max_score_ - 0.1 : piece.score;
+      const double score =
+          piece.kind == Kind::UserDefined ? static_cast<float>(length) * max_score_ - 0.1 : piece.score;
       // Rounded to float before comparing, as library 0.2.2 does: it decides exact ties.
       offer(at + length, at, found->second, static_cast<float>(score + here));
       single |= length == character;

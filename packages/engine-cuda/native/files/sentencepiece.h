@@ -1,4 +1,5 @@
-// SentencePiece unigram tokenizer (Kudo & Richardson 2018): reads a published .model, encodes and decodes as its library 0.2 does.
+// SentencePiece unigram tokenizer (Kudo & Richardson 2018): reads a published .model, encodes and decodes as its
+// library 0.2 does.
 #pragma once
 
 #include <cstdint>

@@ -98,7 +98,8 @@ class Backend {
   // Takes the stored bytes of a [rows, cols] matrix and packs them for linear() and embed().
   virtual Matrix pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) = 0;
 
-  // y[i] = w x[i] (+ y[i] when add); x rows are x_stride apart and may overlap, which makes a convolution a linear layer.
+  // y[i] = w x[i] (+ y[i] when add); x rows are x_stride apart and may overlap, which makes a convolution a linear
+  // layer.
   virtual void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
                       bool add) = 0;
   // y[i] (+)= table[ids[i * id_stride]]; id -1 stands for zeros.
@@ -114,7 +115,8 @@ class Backend {
   // qkv [n, q + 2 kv]: rotates q in place, appends k and v to each row's ring.
   virtual void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) = 0;
   // out [n, q] = softmax(q kᵀ / √head_dim) v over the positions each row may see.
-  virtual void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) = 0;
+  virtual void attend(const AttentionShape& shape, int layer, const float* qkv, float* out,
+                      std::span<const Row> rows) = 0;
   // codes[i] = the row of table [bins, dim] nearest to x[i] in Euclidean distance, the first among equals.
   virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) = 0;
 };

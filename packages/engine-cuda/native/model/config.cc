@@ -103,9 +103,13 @@ int64_t MimiConfig::hop() const {
   return hop;
 }
 
-int64_t MimiConfig::frame_samples() const { return static_cast<int64_t>(std::lround(sample_rate / frame_rate)); }
+int64_t MimiConfig::frame_samples() const {
+  return static_cast<int64_t>(std::lround(sample_rate / frame_rate));
+}
 
-int MimiConfig::resample() const { return static_cast<int>(frame_samples() / hop()); }
+int MimiConfig::resample() const {
+  return static_cast<int>(frame_samples() / hop());
+}
 
 MimiConfig MimiConfig::published() {
   MimiConfig config;
@@ -141,7 +145,8 @@ MimiConfig MimiConfig::parse(const Json& json) {
   if (!sea.flag_or("causal", true)) throw Error(kBadModel, "config: only causal codecs can run live");
   if (seanet.channels != 1 || top.count_or("channels", 1) != 1)
     throw Error(kBadModel, "config: only mono codecs are supported");
-  if (seanet.ratios.empty() || seanet.ratios.size() > 16) throw Error(kBadModel, "config: seanet.ratios is out of range");
+  if (seanet.ratios.empty() || seanet.ratios.size() > 16)
+    throw Error(kBadModel, "config: seanet.ratios is out of range");
 
   const Section rvq = top.section("quantizer");
   config.quantizer = {.dimension = rvq.whole("dimension"),
@@ -179,7 +184,9 @@ MimiConfig MimiConfig::parse(const Json& json) {
   return config;
 }
 
-int LmConfig::max_delay() const { return *std::max_element(delays.begin(), delays.end()); }
+int LmConfig::max_delay() const {
+  return *std::max_element(delays.begin(), delays.end());
+}
 
 int LmConfig::depth_weights() const {
   if (!depth_weights_per_step) return 1;
@@ -194,7 +201,12 @@ int LmConfig::depth_weight_index(int codebook) const {
 
 LmConfig LmConfig::published() {
   LmConfig config;
-  config.temporal = {.dim = 4096, .heads = 32, .layers = 32, .context = 3000, .norm = "rms_norm_f32", .gating = "silu",
+  config.temporal = {.dim = 4096,
+                     .heads = 32,
+                     .layers = 32,
+                     .context = 3000,
+                     .norm = "rms_norm_f32",
+                     .gating = "silu",
                      .positions = "rope"};
   config.depth = {.dim = 1024, .heads = 16, .layers = 6, .norm = "rms_norm_f32", .gating = "silu", .positions = "none"};
   config.audio_codebooks = 16;
@@ -208,7 +220,8 @@ LmConfig LmConfig::published() {
 
 LmConfig LmConfig::parse(const Json& json) {
   const Section top(json, "");
-  top.refuse("conditioners", "conditioned models (speech synthesis) cannot be run yet; use a Moshi or speech-to-text model");
+  top.refuse("conditioners",
+             "conditioned models (speech synthesis) cannot be run yet; use a Moshi or speech-to-text model");
   top.refuse("cross_attention", "models with cross attention cannot be run yet");
   top.refuse("demux_second_text_stream", "models with two text streams in one cannot be run yet");
   top.refuse("demux_second_stream", "models with two text streams in one cannot be run yet");
@@ -263,7 +276,8 @@ LmConfig LmConfig::parse(const Json& json) {
     if (top.has("depformer_weights_per_step_schedule")) {
       config.depth_schedule = top.counts("depformer_weights_per_step_schedule", 0);
       if (static_cast<int>(config.depth_schedule.size()) != config.generated_codebooks)
-        throw Error(kBadModel, "config: depformer_weights_per_step_schedule needs one entry for each of dep_q codebooks");
+        throw Error(kBadModel,
+                    "config: depformer_weights_per_step_schedule needs one entry for each of dep_q codebooks");
       for (const int index : config.depth_schedule)
         if (index >= config.generated_codebooks)
           throw Error(kBadModel, "config: depformer_weights_per_step_schedule names weights that cannot exist");

@@ -39,9 +39,9 @@ struct MimiConfig {
   TransformerConfig transformer;
   int64_t transformer_input = 512, transformer_output = 512;
 
-  int64_t hop() const;         // samples one SEANet latent stands for
+  int64_t hop() const;            // samples one SEANet latent stands for
   int64_t frame_samples() const;  // samples one frame of codes stands for
-  int resample() const;        // latents per frame
+  int resample() const;           // latents per frame
 
   // The codec every published repository ships with.
   static MimiConfig published();

@@ -66,8 +66,10 @@ ConvTranspose::ConvTranspose(const Weights& weights, const std::string& name, co
         const float value = stored[static_cast<size_t>((i * out + o) * shape.kernel + k)];
         packed[static_cast<size_t>(depthwise ? k * shape.in + i : (k * out + o) * shape.in + i)] = value;
       }
-  if (depthwise) per_channel_ = std::move(packed);
-  else weight_ = weights.pack(packed, shape.kernel * shape.out, shape.in);
+  if (depthwise)
+    per_channel_ = std::move(packed);
+  else
+    weight_ = weights.pack(packed, shape.kernel * shape.out, shape.in);
   if (shape.bias) bias_ = weights.vector(name + ".bias", shape.out);
 }
 
@@ -93,7 +95,8 @@ void ConvTranspose::forward(ConvState& state, const float* x, int64_t time, floa
   std::vector<float> next(state.memory.size(), 0.0f);
   const int64_t carried = static_cast<int64_t>(state.memory.size());
   // The overlap of one call may reach past a short call's outputs into the next overlap.
-  for (int64_t i = 0; i < carried; ++i) (i < kept * out ? y[i] : next[static_cast<size_t>(i - kept * out)]) = state.memory[static_cast<size_t>(i)];
+  for (int64_t i = 0; i < carried; ++i)
+    (i < kept * out ? y[i] : next[static_cast<size_t>(i - kept * out)]) = state.memory[static_cast<size_t>(i)];
   for (int64_t t = 0; t < time; ++t) {
     const float* from = columns + t * width;
     const int64_t at = t * shape_.stride * out, direct = std::min(width, kept * out - at);

@@ -65,7 +65,7 @@ class ConvTranspose {
   Backend& backend_;
   ConvShape shape_;
   bool depthwise_;
-  Matrix weight_;                // [kernel * out, in]
+  Matrix weight_;                   // [kernel * out, in]
   std::vector<float> per_channel_;  // [kernel, out] when depthwise
   std::vector<float> bias_;
   mutable Scratch columns_;

@@ -39,17 +39,20 @@ int32_t Generation::draw_text(std::span<float> logits) {
   }
   const size_t pad = static_cast<size_t>(config_.text_padding);
   if (options_.pad_bonus != 0 && pad < logits.size()) logits[pad] += options_.pad_bonus;
-  const int32_t token = sample(logits, options_.text, philox_uniform(options_.text_seed, static_cast<uint64_t>(offset_), 0));
+  const int32_t token =
+      sample(logits, options_.text, philox_uniform(options_.text_seed, static_cast<uint64_t>(offset_), 0));
   if (options_.repetition_context > 0) {
     recent_text_.push_back(token);
-    if (recent_text_.size() > static_cast<size_t>(options_.repetition_context)) recent_text_.erase(recent_text_.begin());
+    if (recent_text_.size() > static_cast<size_t>(options_.repetition_context))
+      recent_text_.erase(recent_text_.begin());
   }
   return token;
 }
 
 int32_t Generation::draw_audio(std::span<const float> logits, int codebook) const {
-  return sample(logits, options_.audio,
-                philox_uniform(options_.audio_seed, static_cast<uint64_t>(offset_), 1 + static_cast<uint32_t>(codebook)));
+  return sample(
+      logits, options_.audio,
+      philox_uniform(options_.audio_seed, static_cast<uint64_t>(offset_), 1 + static_cast<uint32_t>(codebook)));
 }
 
 bool Generation::emitted(std::vector<int32_t>& tokens) const {

@@ -1,5 +1,5 @@
-// The streaming loop around the language model: codebook delays, initial tokens, sampling. One Generation is one conversation;
-// step() runs many of them through one read of the weights, and none can tell whether it was alone.
+// The streaming loop around the language model: codebook delays, initial tokens, sampling. One Generation is one
+// conversation; step() runs many of them through one read of the weights, and none can tell whether it was alone.
 #pragma once
 
 #include <functional>
@@ -16,14 +16,14 @@ inline constexpr int32_t kUngenerated = -2;
 struct SamplingOptions {
   SamplingRule text{0.7f, 25, 0}, audio{0.8f, 250, 0};
   uint64_t text_seed = 0, audio_seed = 0;
-  float pad_bonus = 0;            // added to the padding token's text logit: more silence when positive
-  float repetition_penalty = 1;   // over the last text tokens, 1 = off
+  float pad_bonus = 0;           // added to the padding token's text logit: more silence when positive
+  float repetition_penalty = 1;  // over the last text tokens, 1 = off
   int repetition_context = 0;
 };
 
 // What one step saw and drew; kept for checks.
 struct StepTrace {
-  std::vector<int32_t> input;  // [streams]
+  std::vector<int32_t> input;                            // [streams]
   std::vector<float> hidden, text_logits, audio_logits;  // [dim], [text_card_out], [generated, card]
   int32_t text = 0;
   std::vector<int32_t> audio;  // [generated]

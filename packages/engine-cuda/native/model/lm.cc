@@ -44,8 +44,8 @@ Lm::Lm(const Weights& weights, const LmConfig& config)
   depth_text_embedding_ =
       load_embedding(weights, "depformer_text_emb", config.text_card + 1, depth_dim, config.depth_low_rank);
   for (int k = 0; k + 1 < config.generated_codebooks; ++k)
-    depth_embeddings_.push_back(
-        load_embedding(weights, "depformer_emb." + std::to_string(k), config.card + 1, depth_dim, config.depth_low_rank));
+    depth_embeddings_.push_back(load_embedding(weights, "depformer_emb." + std::to_string(k), config.card + 1,
+                                               depth_dim, config.depth_low_rank));
   for (int k = 0; k < config.generated_codebooks; ++k) {
     audio_heads_.push_back(load_head(weights, "linears." + std::to_string(k), config.card, depth_dim));
     if (!config.depth_norm.empty())
@@ -91,12 +91,15 @@ void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidde
   project(text_head_, hidden, text_logits, n);
 }
 
-void Lm::depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows, float* logits) const {
+void Lm::depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows,
+               float* logits) const {
   const int64_t n = static_cast<int64_t>(rows.size()), width = config_.depth.dim;
   const size_t k = static_cast<size_t>(codebook);
   const int set = config_.depth_weight_index(codebook);
   float* x = input_.get(backend_, n * width);
-  const size_t in = depth_in_.size() == 1 ? 0 : config_.depth_schedule.empty() ? k : static_cast<size_t>(config_.depth_schedule[k]);
+  const size_t in = depth_in_.size() == 1            ? 0
+                    : config_.depth_schedule.empty() ? k
+                                                     : static_cast<size_t>(config_.depth_schedule[k]);
   backend_.linear(depth_in_[in], hidden, dim(), x, width, n, false);
   embed(codebook == 0 ? depth_text_embedding_ : depth_embeddings_[k - 1], previous, 1, x, n, width, true);
   depth_->forward(x, rows, set);

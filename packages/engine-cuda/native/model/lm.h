@@ -1,4 +1,5 @@
-// The language model of one step: embeddings → temporal transformer → text logits, then the depth transformer codebook by codebook.
+// The language model of one step: embeddings → temporal transformer → text logits, then the depth transformer codebook
+// by codebook.
 #pragma once
 
 #include <optional>
@@ -27,11 +28,13 @@ class Lm {
   // The depth ring: it lives for one step only.
   TransformerState make_depth() const { return depth_->make_state(config_.generated_codebooks); }
 
-  // tokens [n, streams] (text, own audio, user audio) → hidden [n, dim] after the last norm, text logits [n, text_card_out].
+  // tokens [n, streams] (text, own audio, user audio) → hidden [n, dim] after the last norm, text logits [n,
+  // text_card_out].
   void temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const;
   // One codebook for n rows: previous [n] is the text token for codebook 0, else the token of codebook - 1.
   // rows point into depth rings at position `codebook`. logits [n, card].
-  void depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows, float* logits) const;
+  void depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows,
+             float* logits) const;
   // Softmax of the extra heads (pause prediction): hidden [dim] → [heads, extra_heads_dim].
   std::vector<float> extra_heads(const float* hidden) const;
 
@@ -44,9 +47,11 @@ class Lm {
     Matrix weight;
     std::vector<float> bias;
   };
-  Embedding load_embedding(const Weights& weights, const std::string& name, int64_t entries, int64_t dim, int64_t low_rank) const;
+  Embedding load_embedding(const Weights& weights, const std::string& name, int64_t entries, int64_t dim,
+                           int64_t low_rank) const;
   Head load_head(const Weights& weights, const std::string& name, int64_t out, int64_t in) const;
-  void embed(const Embedding& embedding, const int32_t* ids, int64_t stride, float* y, int64_t n, int64_t dim, bool add) const;
+  void embed(const Embedding& embedding, const int32_t* ids, int64_t stride, float* y, int64_t n, int64_t dim,
+             bool add) const;
   void project(const Head& head, const float* x, float* y, int64_t n) const;
 
   Backend& backend_;

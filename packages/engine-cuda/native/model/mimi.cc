@@ -30,7 +30,8 @@ void MimiState::reset() {
 Mimi::Projected Mimi::load_transformer(const Weights& weights, const std::string& prefix, const MimiConfig& config) {
   Projected out{Transformer(weights, prefix + ".transformer", config.transformer), {}, {}};
   const int64_t dim = config.transformer.dim;
-  if (dim != config.transformer_input) out.input = weights.matrix(prefix + ".input_proj.weight", dim, config.transformer_input);
+  if (dim != config.transformer_input)
+    out.input = weights.matrix(prefix + ".input_proj.weight", dim, config.transformer_input);
   if (dim != config.transformer_output)
     out.output = weights.matrix(prefix + ".output_projs.0.weight", config.transformer_output, dim);
   return out;
@@ -46,7 +47,8 @@ Mimi::Mimi(const Weights& weights, const MimiConfig& config)
       quantizer_(weights, config.quantizer),
       downsample_(weights, "downsample.conv.conv.conv", resample_shape(config, true)),
       upsample_(weights, "upsample.convtr.convtr.convtr", resample_shape(config, false), true) {
-  if (config.resample() < 2) throw Error(kBadModel, "config: codecs without a resampling step between hop and frame cannot be run");
+  if (config.resample() < 2)
+    throw Error(kBadModel, "config: codecs without a resampling step between hop and frame cannot be run");
   if (config.transformer.context == 0) throw Error(kBadModel, "config: transformer.context is missing");
 }
 
@@ -67,7 +69,8 @@ void Mimi::run(const Projected& projected, TransformerState& state, float* x, in
   backend_.linear(projected.output, inner, dim, x, outer, count, false);
 }
 
-void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebooks, int32_t* codes, const Tap& tap) const {
+void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebooks, int32_t* codes,
+                  const Tap& tap) const {
   const int64_t dim = config_.seanet.dimension, rows = frames * config_.resample();
   const auto features = encoder_.forward(state.seanet, pcm, frames * frame_samples(), 1);
   float* latent = latent_.get(backend_, rows * dim);
@@ -81,7 +84,8 @@ void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebo
   quantizer_.encode(resampled, frames, codebooks, codes);
 }
 
-void Mimi::decode(MimiState& state, const int32_t* codes, int64_t frames, int codebooks, float* pcm, const Tap& tap) const {
+void Mimi::decode(MimiState& state, const int32_t* codes, int64_t frames, int codebooks, float* pcm,
+                  const Tap& tap) const {
   const int64_t dim = config_.seanet.dimension, rows = frames * config_.resample();
   float* latent = latent_.get(backend_, frames * dim);
   quantizer_.decode(codes, frames, codebooks, latent);

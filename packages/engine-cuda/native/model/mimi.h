@@ -31,15 +31,21 @@ class Mimi {
   int64_t frame_samples() const { return config_.frame_samples(); }
   const Quantizer& quantizer() const { return quantizer_; }
 
-  // Live: the ring of the reference's streaming mode. `frames` > 0 instead gives whole-file ("one-shot") results for calls of
-  // at most that many frames: the ring is made long enough that no call hides a position inside the context.
-  MimiState make_encoder(int64_t frames = 0) const { return make_state(encoder_, encoder_transformer_, downsample_.make_state(), frames); }
-  MimiState make_decoder(int64_t frames = 0) const { return make_state(decoder_, decoder_transformer_, upsample_.make_state(), frames); }
+  // Live: the ring of the reference's streaming mode. `frames` > 0 instead gives whole-file ("one-shot") results for
+  // calls of at most that many frames: the ring is made long enough that no call hides a position inside the context.
+  MimiState make_encoder(int64_t frames = 0) const {
+    return make_state(encoder_, encoder_transformer_, downsample_.make_state(), frames);
+  }
+  MimiState make_decoder(int64_t frames = 0) const {
+    return make_state(decoder_, decoder_transformer_, upsample_.make_state(), frames);
+  }
 
   // pcm [frames * frame_samples] → codes [frames, codebooks].
-  void encode(MimiState& state, const float* pcm, int64_t frames, int codebooks, int32_t* codes, const Tap& tap = {}) const;
+  void encode(MimiState& state, const float* pcm, int64_t frames, int codebooks, int32_t* codes,
+              const Tap& tap = {}) const;
   // codes [frames, codebooks] → pcm [frames * frame_samples].
-  void decode(MimiState& state, const int32_t* codes, int64_t frames, int codebooks, float* pcm, const Tap& tap = {}) const;
+  void decode(MimiState& state, const int32_t* codes, int64_t frames, int codebooks, float* pcm,
+              const Tap& tap = {}) const;
 
  private:
   // A transformer with projections where its width differs from the codec's.

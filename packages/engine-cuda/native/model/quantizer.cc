@@ -41,8 +41,10 @@ void Quantizer::encode_chain(const Chain& chain, const float* latent, int64_t fr
   const int64_t dim = config_.dimension;
   float* residual = residual_.get(backend_, frames * dim);
   float* entry = entry_.get(backend_, frames * dim);
-  if (chain.input) backend_.linear(chain.input, latent, config_.input, residual, dim, frames, false);
-  else std::memcpy(residual, latent, static_cast<size_t>(frames * dim) * sizeof(float));
+  if (chain.input)
+    backend_.linear(chain.input, latent, config_.input, residual, dim, frames, false);
+  else
+    std::memcpy(residual, latent, static_cast<size_t>(frames * dim) * sizeof(float));
   std::vector<int32_t> found(static_cast<size_t>(frames));
   for (int q = 0; q < count; ++q) {
     const Matrix& table = chain.codebooks[static_cast<size_t>(q)];
@@ -63,7 +65,8 @@ void Quantizer::decode_chain(const Chain& chain, const int32_t* codes, int64_t s
                              float* latent, bool add) const {
   const int64_t dim = config_.dimension;
   float* sum = residual_.get(backend_, frames * dim);
-  for (int q = 0; q < count; ++q) backend_.embed(chain.codebooks[static_cast<size_t>(q)], codes + q, stride, sum, frames, q > 0);
+  for (int q = 0; q < count; ++q)
+    backend_.embed(chain.codebooks[static_cast<size_t>(q)], codes + q, stride, sum, frames, q > 0);
   if (chain.output) {
     backend_.linear(chain.output, sum, dim, latent, config_.output, frames, add);
   } else if (add) {
@@ -76,7 +79,8 @@ void Quantizer::decode_chain(const Chain& chain, const int32_t* codes, int64_t s
 void Quantizer::decode(const int32_t* codes, int64_t frames, int count, float* latent) const {
   for (int64_t i = 0; i < frames * count; ++i)
     if (codes[i] < 0 || codes[i] >= config_.bins)
-      throw Error(kBadOption, "code " + std::to_string(codes[i]) + " is outside the codebook of " + std::to_string(config_.bins));
+      throw Error(kBadOption,
+                  "code " + std::to_string(codes[i]) + " is outside the codebook of " + std::to_string(config_.bins));
   const int semantic = std::min(count, config_.semantic);
   decode_chain(semantic_, codes, count, frames, semantic, latent, false);
   if (count > semantic) decode_chain(acoustic_, codes + semantic, count, frames, count - semantic, latent, true);

@@ -23,12 +23,14 @@ class Quantizer {
 
  private:
   struct Chain {
-    Matrix input, output;         // absent where the dimensions agree
+    Matrix input, output;           // absent where the dimensions agree
     std::vector<Matrix> codebooks;  // [bins, dimension]
   };
   Chain load_chain(const Weights& weights, const std::string& prefix, int count) const;
-  void encode_chain(const Chain& chain, const float* latent, int64_t frames, int count, int32_t* codes, int64_t stride) const;
-  void decode_chain(const Chain& chain, const int32_t* codes, int64_t stride, int64_t frames, int count, float* latent, bool add) const;
+  void encode_chain(const Chain& chain, const float* latent, int64_t frames, int count, int32_t* codes,
+                    int64_t stride) const;
+  void decode_chain(const Chain& chain, const int32_t* codes, int64_t stride, int64_t frames, int count, float* latent,
+                    bool add) const;
 
   Backend& backend_;
   MimiConfig::Quantizer config_;

@@ -28,7 +28,9 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
 
   std::vector<uint32_t> order(n);
   std::iota(order.begin(), order.end(), 0u);
-  const auto heavier = [&](uint32_t a, uint32_t b) { return weights[a] != weights[b] ? weights[a] > weights[b] : a < b; };
+  const auto heavier = [&](uint32_t a, uint32_t b) {
+    return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
+  };
   size_t kept;
   if (rule.top_p > 0) {
     std::sort(order.begin(), order.end(), heavier);

@@ -1,4 +1,5 @@
-// From logits to one token: temperature, top-k, top-p, seeded by counter; the reference's distributions (golden case "sampling").
+// From logits to one token: temperature, top-k, top-p, seeded by counter; the reference's distributions (golden case
+// "sampling").
 #pragma once
 
 #include <cstdint>

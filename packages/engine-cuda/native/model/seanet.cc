@@ -9,12 +9,13 @@ void Seanet::add_residuals(const Weights& weights, const std::string& prefix, in
   for (int j = 0; j < config_.residual_layers; ++j, dilation *= config_.dilation_base) {
     const std::string name = prefix + std::to_string(stages_.size()) + ".";
     const int64_t hidden = channels / config_.compress;
-    Residual block{
-        Conv(weights, name + "block.1.conv.conv",
-             {.in = channels, .out = hidden, .kernel = config_.residual_kernel, .dilation = dilation}),
-        Conv(weights, name + "block.3.conv.conv", {.in = hidden, .out = channels, .kernel = 1}), std::nullopt};
+    Residual block{Conv(weights, name + "block.1.conv.conv",
+                        {.in = channels, .out = hidden, .kernel = config_.residual_kernel, .dilation = dilation}),
+                   Conv(weights, name + "block.3.conv.conv", {.in = hidden, .out = channels, .kernel = 1}),
+                   std::nullopt};
     if (!config_.true_skip)
-      block.shortcut.emplace(weights, name + "shortcut.conv.conv", ConvShape{.in = channels, .out = channels, .kernel = 1});
+      block.shortcut.emplace(weights, name + "shortcut.conv.conv",
+                             ConvShape{.in = channels, .out = channels, .kernel = 1});
     stages_.emplace_back(std::move(block));
   }
 }
@@ -35,7 +36,8 @@ Seanet Seanet::encoder(const Weights& weights, const MimiConfig& mimi) {
     channels *= 2;
   }
   net.stages_.emplace_back(Elu{});
-  net.stages_.emplace_back(Conv(weights, name(), {.in = channels, .out = config.dimension, .kernel = config.last_kernel}));
+  net.stages_.emplace_back(
+      Conv(weights, name(), {.in = channels, .out = config.dimension, .kernel = config.last_kernel}));
   return net;
 }
 

@@ -30,7 +30,8 @@ Transformer::Transformer(const Weights& weights, const std::string& prefix, cons
                 config.positions != "rope_concat",
                 config.max_period};
   activation_ = gated_ ? parse_activation(config.gating) : Activation::Gelu;
-  for (int i = 0; i < config.layers; ++i) load_layer(weights, prefix + ".layers." + std::to_string(i) + ".", weight_sets);
+  for (int i = 0; i < config.layers; ++i)
+    load_layer(weights, prefix + ".layers." + std::to_string(i) + ".", weight_sets);
 }
 
 void Transformer::load_layer(const Weights& weights, const std::string& prefix, int sets) {
@@ -56,12 +57,14 @@ void Transformer::load_layer(const Weights& weights, const std::string& prefix, 
   layer.out_proj = projections("out_proj.weight", "out_proj_weight", "out_projs", dim);
 
   for (int i = 0; i < sets; ++i) {
-    const std::string gate = prefix + "gating." + (weights.has(prefix + "gating.linear_in.weight") ? "" : std::to_string(i) + ".");
+    const std::string gate =
+        prefix + "gating." + (weights.has(prefix + "gating.linear_in.weight") ? "" : std::to_string(i) + ".");
     const std::string in = gated_ ? gate + "linear_in.weight" : prefix + "linear1.weight";
     const std::string out = gated_ ? gate + "linear_out.weight" : prefix + "linear2.weight";
     // The width is read off the weights: configs give it by three different rules.
     const int64_t rows = weights.size(in, 0), hidden = gated_ ? rows / 2 : rows;
-    if (hidden < 1 || (gated_ && rows % 2 != 0)) throw Error(kBadModel, weights.path() + ": tensor '" + in + "' has an odd size");
+    if (hidden < 1 || (gated_ && rows % 2 != 0))
+      throw Error(kBadModel, weights.path() + ": tensor '" + in + "' has an odd size");
     layer.linear_in.push_back(weights.matrix(in, rows, dim));
     layer.linear_out.push_back(weights.matrix(out, dim, hidden));
     hidden_ = std::max(hidden_, hidden);
@@ -76,7 +79,8 @@ void Transformer::load_layer(const Weights& weights, const std::string& prefix, 
 TransformerState Transformer::make_state(int64_t capacity) const {
   TransformerState state;
   const int64_t width = attention_.kv_width();
-  state.cache = KvCache(backend_.allocate(KvCache::floats(config_.layers, capacity, width)), config_.layers, capacity, width);
+  state.cache =
+      KvCache(backend_.allocate(KvCache::floats(config_.layers, capacity, width)), config_.layers, capacity, width);
   return state;
 }
 
@@ -116,8 +120,10 @@ void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
     backend_.norm(layer.norm2, x, normed, n, dim);
     const int64_t hidden = layer.linear_out[s].cols, in = layer.linear_in[s].rows;
     backend_.linear(layer.linear_in[s], normed, dim, wide, in, n, false);
-    if (gated_) backend_.gate(activation_, wide, narrow, n, hidden);
-    else backend_.activate(activation_, wide, narrow, n * hidden);
+    if (gated_)
+      backend_.gate(activation_, wide, narrow, n, hidden);
+    else
+      backend_.activate(activation_, wide, narrow, n * hidden);
     backend_.linear(layer.linear_out[s], narrow, hidden, update, dim, n, false);
     backend_.add_scaled(x, update, layer.scale2.empty() ? nullptr : layer.scale2.data(), n, dim);
   }

@@ -1,5 +1,6 @@
-// The streaming transformer that Mimi, the temporal and the depth model share. It works on rows: each row names the session
-// ring it belongs to and its position, so one call serves one step, a prompt of many positions, or a batch of sessions.
+// The streaming transformer that Mimi, the temporal and the depth model share. It works on rows: each row names the
+// session ring it belongs to and its position, so one call serves one step, a prompt of many positions, or a batch of
+// sessions.
 #pragma once
 
 #include <span>
@@ -38,9 +39,9 @@ class Transformer {
  private:
   struct Layer {
     Norm norm1, norm2;
-    std::vector<Matrix> in_proj, out_proj;    // [q + 2 kv, dim], [dim, dim]; one per weight set
+    std::vector<Matrix> in_proj, out_proj;      // [q + 2 kv, dim], [dim, dim]; one per weight set
     std::vector<Matrix> linear_in, linear_out;  // gated: [2 h, dim], [dim, h]; else [h, dim], [dim, h]
-    std::vector<float> scale1, scale2;        // layer scale, empty when there is none
+    std::vector<float> scale1, scale2;          // layer scale, empty when there is none
   };
   void load_layer(const Weights& weights, const std::string& prefix, int weight_sets);
   void add_sin_positions(float* x, std::span<const Row> rows) const;

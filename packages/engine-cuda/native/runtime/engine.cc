@@ -44,7 +44,8 @@ std::shared_ptr<Session> Engine::open(const SamplingOptions& options, SessionEve
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error(kClosed, "the engine is closed");
   if (sessions_.size() >= static_cast<size_t>(slots_))
-    throw Error(kFull, "all " + std::to_string(slots_) + " slots are taken; wait for a session to close or load with more slots");
+    throw Error(kFull, "all " + std::to_string(slots_) +
+                           " slots are taken; wait for a session to close or load with more slots");
   auto session = std::make_shared<Session>(*checkpoint_->lm, *checkpoint_->mimi, options, std::move(events));
   sessions_.push_back(session);
   return session;
@@ -152,7 +153,8 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
     Stopwatch watch;
     session->codes.resize(static_cast<size_t>(config.user_codebooks()));
     mimi.encode(session->encoder, session->result.pcm.data(), 1, config.user_codebooks(), session->codes.data());
-    // The model ignores the first frame; the codec's padding at the start must come again with the first one that counts.
+    // The model ignores the first frame; the codec's padding at the start must come again with the first one that
+    // counts.
     if (session->generation.steps() == 0) {
       session->encoder.reset();
       session->decoder.reset();

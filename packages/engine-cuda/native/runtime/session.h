@@ -14,9 +14,9 @@
 namespace moshi {
 
 struct FrameResult {
-  int64_t step = 0;        // index of the input frame this answers, from 0
-  std::vector<float> pcm;  // one frame, empty while the delays fill
-  int32_t token = -1;      // text token, -1 while the delays fill
+  int64_t step = 0;                 // index of the input frame this answers, from 0
+  std::vector<float> pcm;           // one frame, empty while the delays fill
+  int32_t token = -1;               // text token, -1 while the delays fill
   std::optional<std::string> text;  // the token's piece; none for padding
   double encode_ms = 0, lm_ms = 0, decode_ms = 0;
 };
@@ -32,7 +32,10 @@ struct SessionEvents {
 // Fields above the line belong to the engine's lock, those below to its thread.
 struct Session {
   Session(const Lm& lm, const Mimi& mimi, const SamplingOptions& options, SessionEvents events)
-      : events(std::move(events)), generation(lm, options), encoder(mimi.make_encoder()), decoder(mimi.make_decoder()) {}
+      : events(std::move(events)),
+        generation(lm, options),
+        encoder(mimi.make_encoder()),
+        decoder(mimi.make_decoder()) {}
 
   std::deque<std::vector<float>> frames;
   std::vector<float> remainder;

@@ -1,4 +1,5 @@
-// Readers of untrusted files: every mutation either parses or throws Error; nothing else may happen (run under ASan and UBSan).
+// Readers of untrusted files: every mutation either parses or throws Error; nothing else may happen (run under ASan and
+// UBSan).
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -25,10 +26,13 @@ std::string safetensors_bytes(const std::string& header, size_t data) {
 
 class TemporaryFile {
  public:
-  TemporaryFile() : path_((std::filesystem::temp_directory_path() / ("moshi-check-" + std::to_string(std::random_device{}()))).string()) {}
+  TemporaryFile()
+      : path_((std::filesystem::temp_directory_path() / ("moshi-check-" + std::to_string(std::random_device{}())))
+                  .string()) {}
   ~TemporaryFile() { std::remove(path_.c_str()); }
   const std::string& write(const std::string& bytes) const {
-    std::ofstream(path_, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(path_, std::ios::binary | std::ios::trunc)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     return path_;
   }
 
@@ -57,10 +61,17 @@ void fuzz(const std::string& what, const std::string& sound, int rounds, Parse p
     for (int e = 0; e < edits && !bytes.empty(); ++e) {
       const size_t at = random() % bytes.size();
       switch (random() % 4) {
-        case 0: bytes[at] = static_cast<char>(random()); break;
-        case 1: bytes.erase(at, random() % 16); break;
-        case 2: bytes.insert(at, std::string(random() % 16, static_cast<char>(random()))); break;
-        default: bytes.resize(at);
+        case 0:
+          bytes[at] = static_cast<char>(random());
+          break;
+        case 1:
+          bytes.erase(at, random() % 16);
+          break;
+        case 2:
+          bytes.insert(at, std::string(random() % 16, static_cast<char>(random())));
+          break;
+        default:
+          bytes.resize(at);
       }
     }
     try {
@@ -77,15 +88,19 @@ void check_json() {
   const Json good = Json::parse(R"({"a": [1, -2.5e3, true, null], "b": {"c": "x\u00e9\ud83d\ude00\n"}})", "test");
   expect(good.find("a")->items()[1].number("a") == -2500, "json: numbers");
   expect(good.find("b")->find("c")->string("c") == "x\xC3\xA9\xF0\x9F\x98\x80\n", "json: escapes and surrogate pairs");
-  for (const char* bad : {"", "{", "[1,]", "{\"a\":}", "nul", "01x", "\"\\q\"", "\"abc", "[1] 2", "{\"a\" 1}", "inf", "0x10", "\"\x01\"", "\"\\ud83d"})
+  for (const char* bad : {"", "{", "[1,]", "{\"a\":}", "nul", "01x", "\"\\q\"", "\"abc", "[1] 2", "{\"a\" 1}", "inf",
+                          "0x10", "\"\x01\"", "\"\\ud83d"})
     expect(refused([&] { Json::parse(bad, "test"); }), std::string("json: refuses ") + bad);
   expect(refused([] { Json::parse(std::string(100000, '['), "test"); }), "json: refuses endless nesting");
-  fuzz("json", R"({"dim": 64, "delays": [0, 0, 1], "name": "a\u0041", "deep": [[[[{"x": 1e9}]]]]})", 20000, [](const std::string& s) { Json::parse(s, "test"); });
+  fuzz("json", R"({"dim": 64, "delays": [0, 0, 1], "name": "a\u0041", "deep": [[[[{"x": 1e9}]]]]})", 20000,
+       [](const std::string& s) { Json::parse(s, "test"); });
 }
 
 void check_safetensors() {
   const TemporaryFile file;
-  const std::string sound = safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]}})", 32);
+  const std::string sound = safetensors_bytes(
+      R"({"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]}})",
+      32);
   const Safetensors good(file.write(sound));
   expect(good.floats("a").size() == 6 && good.floats("b").size() == 4, "safetensors: reads f32 and bf16");
   expect(refused([&] { good.info("c"); }), "safetensors: names a missing tensor");
@@ -97,11 +112,13 @@ void check_safetensors() {
       {"data beyond the end", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4)},
       {"reversed offsets", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8)},
       {"a negative size", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8)},
-      {"a shape that overflows", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,16],"data_offsets":[0,8]}})", 8)},
+      {"a shape that overflows",
+       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,16],"data_offsets":[0,8]}})", 8)},
       {"a shape that disagrees", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8)},
       {"an unknown type", safetensors_bytes(R"({"a":{"dtype":"F7","shape":[2],"data_offsets":[0,8]}})", 8)},
       {"a missing field", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2]}})", 8)}};
-  for (const auto& [what, bytes] : bad) expect(refused([&, b = bytes] { Safetensors broken(file.write(b)); }), std::string("safetensors: refuses ") + what);
+  for (const auto& [what, bytes] : bad)
+    expect(refused([&, b = bytes] { Safetensors broken(file.write(b)); }), std::string("safetensors: refuses ") + what);
   expect(refused([] { Safetensors missing("/nonexistent/file"); }), "safetensors: refuses a missing file");
   expect(refused([] { Safetensors folder("/"); }), "safetensors: refuses a folder");
   fuzz("safetensors", sound, 3000, [&](const std::string& bytes) {
@@ -123,7 +140,10 @@ std::string tokenizer_bytes() {
     return field(1, field(1, text) + '\x15' + raw + '\x18' + static_cast<char>(kind));
   };
   std::string out = piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("<pad>", 0, 3);
-  for (const char* text : {"\xE2\x96\x81", "a", "b", "ab", "\xE2\x96\x81" "ab"}) out += piece(text, -1, 1);
+  for (const char* text : {"\xE2\x96\x81", "a", "b", "ab",
+                           "\xE2\x96\x81"
+                           "ab"})
+    out += piece(text, -1, 1);
   return out;
 }
 
@@ -131,7 +151,8 @@ void check_sentencepiece() {
   const SentencePiece tokenizer(tokenizer_bytes(), "test");
   expect(tokenizer.decode({8, 5}) == "aba", "sentencepiece: decodes");
   expect(tokenizer.encode("ab").size() == 1, "sentencepiece: encodes the longest piece");
-  expect(tokenizer.wire_text(8) == " ab" && tokenizer.wire_text(-1).empty() && tokenizer.wire_text(999).empty(), "sentencepiece: wire text");
+  expect(tokenizer.wire_text(8) == " ab" && tokenizer.wire_text(-1).empty() && tokenizer.wire_text(999).empty(),
+         "sentencepiece: wire text");
   expect(refused([&] { tokenizer.decode({999}); }), "sentencepiece: refuses unknown ids");
   std::string noise;
   std::mt19937 random(5);
@@ -145,13 +166,21 @@ void check_sentencepiece() {
 }
 
 void check_configs() {
-  const std::string sound = R"({"dim":64,"text_card":120,"n_q":16,"dep_q":8,"card":64,"num_heads":4,"num_layers":3,"context":12,"gating":"silu",
+  const std::string sound =
+      R"({"dim":64,"text_card":120,"n_q":16,"dep_q":8,"card":64,"num_heads":4,"num_layers":3,"context":12,"gating":"silu",
     "norm":"rms_norm_f32","positional_embedding":"rope","depformer_dim":32,"depformer_num_heads":4,"depformer_num_layers":2,
     "depformer_pos_emb":"none","depformer_weights_per_step":true,"depformer_multi_linear":true,"delays":[0,0,1,1,1,1,1,1,1,0,1,1,1,1,1,1,1]})";
   expect(LmConfig::parse(Json::parse(sound, "test")).user_codebooks() == 8, "config: parses");
-  const std::pair<const char*, const char*> bad[] = {{"\"num_heads\":4", "\"num_heads\":5"}, {"\"dep_q\":8", "\"dep_q\":17"}, {"\"n_q\":16", "\"n_q\":15"},
-                                                     {"\"dim\":64", "\"dim\":-1"}, {"\"dim\":64", "\"dim\":1e30"}, {"\"silu\"", "\"magic\""}, {"\"rope\"", "\"spiral\""},
-                                                     {"\"context\":12", "\"x\":1"}, {"[0,0,1", "[0,0,-1"}, {"\"gating\"", "\"conditioners\":{},\"gating\""}};
+  const std::pair<const char*, const char*> bad[] = {{"\"num_heads\":4", "\"num_heads\":5"},
+                                                     {"\"dep_q\":8", "\"dep_q\":17"},
+                                                     {"\"n_q\":16", "\"n_q\":15"},
+                                                     {"\"dim\":64", "\"dim\":-1"},
+                                                     {"\"dim\":64", "\"dim\":1e30"},
+                                                     {"\"silu\"", "\"magic\""},
+                                                     {"\"rope\"", "\"spiral\""},
+                                                     {"\"context\":12", "\"x\":1"},
+                                                     {"[0,0,1", "[0,0,-1"},
+                                                     {"\"gating\"", "\"conditioners\":{},\"gating\""}};
   for (const auto& [from, to] : bad) {
     std::string text = sound;
     text.replace(text.find(from), std::strlen(from), to);

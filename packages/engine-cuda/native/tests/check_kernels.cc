@@ -1,4 +1,5 @@
-// Kernels of every instruction set against plain double arithmetic, at odd shapes; and that splitting or batching changes no bit.
+// Kernels of every instruction set against plain double arithmetic, at odd shapes; and that splitting or batching
+// changes no bit.
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -29,28 +30,35 @@ uint16_t to_bf16(float v) {
 
 void check_linear(const char* isa, DType type) {
   CpuBackend one(1, isa), three(3, isa);
-  for (const auto& [n, rows, cols] : {std::tuple{1, 7, 5}, {1, 64, 64}, {3, 33, 100}, {9, 5, 17}, {2, 129, 1031}, {600, 12, 40}}) {
+  for (const auto& [n, rows, cols] :
+       {std::tuple{1, 7, 5}, {1, 64, 64}, {3, 33, 100}, {9, 5, 17}, {2, 129, 1031}, {600, 12, 40}}) {
     std::vector<float> w = normal(static_cast<size_t>(rows * cols)), x = normal(static_cast<size_t>(n * cols));
     std::vector<char> bytes(w.size() * static_cast<size_t>(dtype_bytes(type)));
     for (size_t i = 0; i < w.size(); ++i) {
       if (type == DType::F32) std::memcpy(&bytes[4 * i], &w[i], 4);
       // Any half bits but infinities are a value; the reference below reads them the slow way.
-      const uint16_t half = type == DType::BF16 ? to_bf16(w[i]) : static_cast<uint16_t>((random_source() & 0x83ff) | (random_source() % 18) << 10);
-      if (type != DType::F32) std::memcpy(&bytes[2 * i], &half, 2), w[i] = type == DType::BF16 ? bf16_to_float(half) : f16_to_float(half);
+      const uint16_t half = type == DType::BF16
+                                ? to_bf16(w[i])
+                                : static_cast<uint16_t>((random_source() & 0x83ff) | (random_source() % 18) << 10);
+      if (type != DType::F32)
+        std::memcpy(&bytes[2 * i], &half, 2), w[i] = type == DType::BF16 ? bf16_to_float(half) : f16_to_float(half);
     }
     const Matrix a = one.pack(type, rows, cols, bytes), b = three.pack(type, rows, cols, bytes);
     std::vector<float> y(static_cast<size_t>(n * rows)), split(y), single(y);
     one.linear(a, x.data(), cols, y.data(), rows, n, false);
     three.linear(b, x.data(), cols, split.data(), rows, n, false);
-    for (int i = 0; i < n; ++i) one.linear(a, &x[static_cast<size_t>(i * cols)], cols, &single[static_cast<size_t>(i * rows)], rows, 1, false);
+    for (int i = 0; i < n; ++i)
+      one.linear(a, &x[static_cast<size_t>(i * cols)], cols, &single[static_cast<size_t>(i * rows)], rows, 1, false);
     double error = 0;
     for (int i = 0; i < n; ++i)
       for (int j = 0; j < rows; ++j) {
         double want = 0;
-        for (int k = 0; k < cols; ++k) want += static_cast<double>(x[static_cast<size_t>(i * cols + k)]) * w[static_cast<size_t>(j * cols + k)];
+        for (int k = 0; k < cols; ++k)
+          want += static_cast<double>(x[static_cast<size_t>(i * cols + k)]) * w[static_cast<size_t>(j * cols + k)];
         error = std::fmax(error, std::fabs(want - y[static_cast<size_t>(i * rows + j)]) / std::sqrt(cols));
       }
-    const std::string shape = std::string(isa) + " linear " + std::to_string(n) + "x" + std::to_string(rows) + "x" + std::to_string(cols);
+    const std::string shape =
+        std::string(isa) + " linear " + std::to_string(n) + "x" + std::to_string(rows) + "x" + std::to_string(cols);
     expect(error < 1e-4, shape + " agrees with plain arithmetic");
     expect(y == split, shape + ": threads change no bit");
     expect(y == single, shape + ": company changes no bit");

@@ -56,8 +56,8 @@ std::vector<float> tone(int frames) {
 }  // namespace
 
 void check_runtime(const std::string& folder) {
-  const CheckpointFiles files{folder + "/config.json", folder + "/model.safetensors", folder + "/mimi.safetensors", folder + "/mimi_config.json",
-                              folder + "/tokenizer.model"};
+  const CheckpointFiles files{folder + "/config.json", folder + "/model.safetensors", folder + "/mimi.safetensors",
+                              folder + "/mimi_config.json", folder + "/tokenizer.model"};
   // Listeners outlive the engine, whose last events come while it is destroyed.
   Listener alone, again, guest, other;
   Engine engine(std::make_unique<Checkpoint>(files, std::make_unique<CpuBackend>(2)), 3);

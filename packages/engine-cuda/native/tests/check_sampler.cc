@@ -15,9 +15,11 @@ void check_sampler() {
   for (const float weight : weights) total += weight;
   std::vector<int> counts(logits.size());
   constexpr int kDraws = 200000;
-  for (int i = 0; i < kDraws; ++i) ++counts[static_cast<size_t>(sample(logits, rule, philox_uniform(3, static_cast<uint64_t>(i), 0)))];
+  for (int i = 0; i < kDraws; ++i)
+    ++counts[static_cast<size_t>(sample(logits, rule, philox_uniform(3, static_cast<uint64_t>(i), 0)))];
   for (size_t i = 0; i < logits.size(); ++i)
-    expect(std::fabs(counts[i] / static_cast<double>(kDraws) - weights[i] / total) < 0.005, "draws of token " + std::to_string(i) + " follow its weight");
+    expect(std::fabs(counts[i] / static_cast<double>(kDraws) - weights[i] / total) < 0.005,
+           "draws of token " + std::to_string(i) + " follow its weight");
   expect(counts[2] == 0 && counts[4] == 0, "tokens outside the top k are never drawn");
   expect(sample(logits, {0, 0, 0}, 0.99f) == 1, "temperature 0 is greedy");
   const std::vector<float> broken = {NAN, -INFINITY, NAN, 1.0f, INFINITY};
@@ -30,7 +32,8 @@ void check_sampler() {
   std::vector<float> penalized = logits;
   const std::vector<int32_t> recent = {1, 1, 2, 99, -1};
   penalize(penalized, recent, 2.0f);
-  expect(penalized[1] == 1.0f && penalized[2] == -2.0f && penalized[0] == 0.5f, "the penalty hits each recent token once");
+  expect(penalized[1] == 1.0f && penalized[2] == -2.0f && penalized[0] == 0.5f,
+         "the penalty hits each recent token once");
 }
 
 }  // namespace moshi

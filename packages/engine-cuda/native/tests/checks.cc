@@ -1,4 +1,5 @@
-// checks: what the golden cases cannot show: hostile files, kernels at odd shapes, sessions that come and go. Exit 1 on failure.
+// checks: what the golden cases cannot show: hostile files, kernels at odd shapes, sessions that come and go. Exit 1 on
+// failure.
 #include "tests/checks.h"
 
 #include <cstdio>

@@ -20,28 +20,37 @@ bool Case::has(const std::string& leaf) const {
   return ::stat(file(leaf).c_str(), &info) == 0;
 }
 
-std::string Case::readme() const { return has("README.md") ? read_whole(file("README.md"), 1 << 20) : std::string(); }
+std::string Case::readme() const {
+  return has("README.md") ? read_whole(file("README.md"), 1 << 20) : std::string();
+}
 
 namespace {
 
 void run(const Case& one, Backend& backend, Report& report) {
   if (one.has("cases.json")) return check_sentencepiece(one, report);
-  if (!one.has("expected.safetensors")) return report.failed("kind of case", "no expected.safetensors and no cases.json in this folder");
+  if (!one.has("expected.safetensors"))
+    return report.failed("kind of case", "no expected.safetensors and no cases.json in this folder");
   const Safetensors expected(one.file("expected.safetensors"));
   if (one.has("configs.json") && expected.has("logits")) return check_sampling(one, report);
   if (expected.has("codes_stream")) return check_mimi(one, backend, report);
   if (expected.has("gen_user") && !one.has("lora.safetensors")) return check_lm(one, backend, report);
-  if (expected.has("loop_codes") || (expected.has("extra_heads") && expected.has("codes"))) return check_stt(one, backend, report);
-  report.failed("kind of case", "this version runs Mimi, Moshi, speech-to-text, sampling and SentencePiece cases; this is another kind");
+  if (expected.has("loop_codes") || (expected.has("extra_heads") && expected.has("codes")))
+    return check_stt(one, backend, report);
+  report.failed(
+      "kind of case",
+      "this version runs Mimi, Moshi, speech-to-text, sampling and SentencePiece cases; this is another kind");
 }
 
 int main_checked(int argc, char** argv) {
   const char* isa = nullptr;
   int threads = 1, failures = 0, checks = 0, at = 1;
   for (; at + 1 < argc && std::strncmp(argv[at], "--", 2) == 0; at += 2) {
-    if (std::strcmp(argv[at], "--isa") == 0) isa = argv[at + 1];
-    else if (std::strcmp(argv[at], "--threads") == 0) threads = std::atoi(argv[at + 1]);
-    else throw Error(kBadOption, std::string("unknown option ") + argv[at]);
+    if (std::strcmp(argv[at], "--isa") == 0)
+      isa = argv[at + 1];
+    else if (std::strcmp(argv[at], "--threads") == 0)
+      threads = std::atoi(argv[at + 1]);
+    else
+      throw Error(kBadOption, std::string("unknown option ") + argv[at]);
   }
   if (at >= argc) throw Error(kBadOption, "usage: parity [--isa NAME] [--threads N] DIR…");
   CpuBackend backend(threads, isa);

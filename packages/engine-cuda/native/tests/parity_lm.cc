@@ -24,19 +24,23 @@ std::vector<T> by_row(const std::vector<std::vector<T>>& steps, size_t rows) {
   for (size_t r = 0; r < rows; ++r)
     for (const auto& step : steps) {
       const size_t width = step.size() / rows;
-      out.insert(out.end(), step.begin() + static_cast<std::ptrdiff_t>(r * width), step.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
+      out.insert(out.end(), step.begin() + static_cast<std::ptrdiff_t>(r * width),
+                 step.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
     }
   return out;
 }
 
-Ints wide(const std::vector<int32_t>& values) { return {values.begin(), values.end()}; }
+Ints wide(const std::vector<int32_t>& values) {
+  return {values.begin(), values.end()};
+}
 
 class LmCase {
  public:
   LmCase(const Case& one, Backend& backend, Report& report)
       : report_(report), expected_(one.file("expected.safetensors")), weights_(one.file("model.safetensors")) {
     const std::string path = one.file("config.json");
-    lm_ = std::make_unique<Lm>(Weights(weights_, backend), LmConfig::parse(Json::parse(read_whole(path, 1 << 20), path)));
+    lm_ =
+        std::make_unique<Lm>(Weights(weights_, backend), LmConfig::parse(Json::parse(read_whole(path, 1 << 20), path)));
     greedy_.text = greedy_.audio = {0, 0, 0};
   }
 
@@ -56,7 +60,8 @@ class LmCase {
     const Ints codes = expected_.integers("codes");
     transcribe("", codes, expected_.info("codes").shape.at(2), expected_.info("text").shape.at(1));
     if (expected_.has("loop_codes"))
-      transcribe("loop_", expected_.integers("loop_codes"), expected_.info("loop_codes").shape.at(2), expected_.info("loop_text").shape.at(1));
+      transcribe("loop_", expected_.integers("loop_codes"), expected_.info("loop_codes").shape.at(2),
+                 expected_.info("loop_text").shape.at(1));
   }
 
  private:
@@ -64,10 +69,13 @@ class LmCase {
   size_t streams() const { return static_cast<size_t>(config().streams()); }
   size_t card() const { return static_cast<size_t>(config().card); }
   size_t text_card() const { return static_cast<size_t>(config().text_card_out); }
-  int32_t initial(size_t stream) const { return static_cast<int32_t>(stream == 0 ? config().text_card : config().card); }
+  int32_t initial(size_t stream) const {
+    return static_cast<int32_t>(stream == 0 ? config().text_card : config().card);
+  }
 
   // hidden and previous tokens of `n` positions → depth logits [generated][n, card].
-  std::vector<Floats> depth_logits(const Floats& hidden, size_t n, const std::function<int32_t(int, size_t)>& previous) {
+  std::vector<Floats> depth_logits(const Floats& hidden, size_t n,
+                                   const std::function<int32_t(int, size_t)>& previous) {
     std::vector<TransformerState> states;
     for (size_t i = 0; i < n; ++i) states.push_back(lm_->make_depth());
     std::vector<Floats> out;
@@ -126,7 +134,8 @@ class LmCase {
 
   void streaming_forward() {
     const Ints input = expected_.integers("fw_input"), given = expected_.integers("fw_dep_tokens");
-    const size_t steps = static_cast<size_t>(expected_.info("fw_input").shape.at(2)), dim = static_cast<size_t>(lm_->dim());
+    const size_t steps = static_cast<size_t>(expected_.info("fw_input").shape.at(2)),
+                 dim = static_cast<size_t>(lm_->dim());
     TransformerState state = lm_->make_temporal();
     Floats hidden(steps * dim), text(steps * text_card());
     for (size_t t = 0; t < steps; ++t) {
@@ -136,7 +145,9 @@ class LmCase {
       state.extend(rows, 1, config().temporal.context);
       lm_->temporal(tokens.data(), rows, &hidden[t * dim], &text[t * text_card()]);
     }
-    const auto depth = depth_logits(hidden, steps, [&](int k, size_t t) { return static_cast<int32_t>(given[static_cast<size_t>(k) * steps + t]); });
+    const auto depth = depth_logits(hidden, steps, [&](int k, size_t t) {
+      return static_cast<int32_t>(given[static_cast<size_t>(k) * steps + t]);
+    });
     Floats audio;
     for (const Floats& logits : depth) audio.insert(audio.end(), logits.begin(), logits.end());
     report_.close("fw_hidden", hidden, expected_.floats("fw_hidden"));
@@ -152,7 +163,8 @@ class LmCase {
 
   void greedy_loop() {
     const Ints user = expected_.integers("gen_user");
-    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)), rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
+    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)),
+                 rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
     const size_t generated = static_cast<size_t>(config().generated_codebooks);
     Generation one(*lm_, greedy_);
     std::vector<Ints> inputs, audio, emitted, synchronous;
@@ -188,12 +200,14 @@ class LmCase {
     report_.same("gen_audio", by_row(audio, generated), expected_.integers("gen_audio"));
     report_.same("gen_emitted", by_row(emitted, 1 + generated), expected_.integers("gen_emitted"));
     if (expected_.has("gen_none_steps")) report_.same("gen_none_steps", none, expected_.integers("gen_none_steps"));
-    if (expected_.has("sync_emitted")) report_.same("sync_emitted", by_row(synchronous, 1 + generated), expected_.integers("sync_emitted"));
+    if (expected_.has("sync_emitted"))
+      report_.same("sync_emitted", by_row(synchronous, 1 + generated), expected_.integers("sync_emitted"));
   }
 
   void reset_loop(const std::string& name, int64_t reset_before) {
     const Ints user = expected_.integers("gen_user");
-    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)), rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
+    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)),
+                 rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
     Generation one(*lm_, greedy_);
     std::vector<Ints> emitted;
     Ints none;
@@ -203,17 +217,21 @@ class LmCase {
       Generation* all[] = {&one};
       Generation::step(*lm_, all, {codes.data()});
       std::vector<int32_t> out;
-      if (one.emitted(out)) emitted.push_back(wide(out));
-      else none.push_back(static_cast<int64_t>(t));
+      if (one.emitted(out))
+        emitted.push_back(wide(out));
+      else
+        none.push_back(static_cast<int64_t>(t));
     }
-    report_.same(name, by_row(emitted, static_cast<size_t>(1 + config().generated_codebooks)), expected_.integers(name));
+    report_.same(name, by_row(emitted, static_cast<size_t>(1 + config().generated_codebooks)),
+                 expected_.integers(name));
     const std::string steps_name = "reset" + std::to_string(reset_before) + "_none_steps";
     if (expected_.has(steps_name)) report_.same(steps_name, none, expected_.integers(steps_name));
   }
 
   // Two conversations in one batch; the second runs on some steps only and is reset once, where its output says so.
   void company() {
-    const Ints user = expected_.integers("batch_user"), mask = expected_.integers("batch_exec_mask_row1"), want = expected_.integers("batch_emitted");
+    const Ints user = expected_.integers("batch_user"), mask = expected_.integers("batch_exec_mask_row1"),
+               want = expected_.integers("batch_emitted");
     const size_t rows = static_cast<size_t>(expected_.info("batch_user").shape.at(1)), steps = mask.size();
     const size_t out_rows = static_cast<size_t>(1 + config().generated_codebooks);
     Generation first(*lm_, greedy_), second(*lm_, greedy_);
@@ -251,15 +269,18 @@ class LmCase {
     SamplingOptions other = options;
     other.text_seed = other.audio_seed = 8;
     const Ints user = expected_.integers("gen_user");
-    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)), rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
+    const size_t steps = static_cast<size_t>(expected_.info("gen_user").shape.at(2)),
+                 rows = static_cast<size_t>(expected_.info("gen_user").shape.at(1));
     const auto run = [&](const SamplingOptions& chosen, bool company) {
       Generation one(*lm_, chosen), guest(*lm_, other);
       Ints tokens;
       for (size_t t = 0; t < steps; ++t) {
         const std::vector<int32_t> codes = column(user, 0, rows, steps, t);
         Generation* all[] = {&guest, &one};
-        if (company) Generation::step(*lm_, all, {codes.data(), codes.data()});
-        else Generation::step(*lm_, std::span(all + 1, 1), {codes.data()});
+        if (company)
+          Generation::step(*lm_, all, {codes.data(), codes.data()});
+        else
+          Generation::step(*lm_, std::span(all + 1, 1), {codes.data()});
         std::vector<int32_t> out;
         if (one.emitted(out)) tokens.insert(tokens.end(), out.begin(), out.end());
       }
@@ -278,7 +299,8 @@ class LmCase {
     Ints text, emitted;
     for (int64_t t = 0; t < steps; ++t) {
       // The first frame is given twice: step 0 only ever reads the initial tokens.
-      const std::vector<int32_t> user = column(codes, 0, rows, static_cast<size_t>(frames), static_cast<size_t>(std::max<int64_t>(0, t - 1)));
+      const std::vector<int32_t> user =
+          column(codes, 0, rows, static_cast<size_t>(frames), static_cast<size_t>(std::max<int64_t>(0, t - 1)));
       Generation* all[] = {&one};
       std::vector<StepTrace> trace;
       Generation::step(*lm_, all, {user.data()}, &trace);
@@ -309,7 +331,11 @@ class LmCase {
 
 }  // namespace
 
-void check_lm(const Case& one, Backend& backend, Report& report) { LmCase(one, backend, report).moshi(); }
-void check_stt(const Case& one, Backend& backend, Report& report) { LmCase(one, backend, report).speech_to_text(); }
+void check_lm(const Case& one, Backend& backend, Report& report) {
+  LmCase(one, backend, report).moshi();
+}
+void check_stt(const Case& one, Backend& backend, Report& report) {
+  LmCase(one, backend, report).speech_to_text();
+}
 
 }  // namespace moshi

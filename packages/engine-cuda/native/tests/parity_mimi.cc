@@ -41,32 +41,38 @@ Ints transposed(const std::vector<int32_t>& codes, int64_t codebooks) {
   const int64_t frames = static_cast<int64_t>(codes.size()) / codebooks;
   Ints out(codes.size());
   for (int64_t f = 0; f < frames; ++f)
-    for (int64_t q = 0; q < codebooks; ++q) out[static_cast<size_t>(q * frames + f)] = codes[static_cast<size_t>(f * codebooks + q)];
+    for (int64_t q = 0; q < codebooks; ++q)
+      out[static_cast<size_t>(q * frames + f)] = codes[static_cast<size_t>(f * codebooks + q)];
   return out;
 }
 
 std::vector<int32_t> frames_of(const Ints& codes, int64_t total, int64_t frames, int64_t codebooks) {
   std::vector<int32_t> out;
   for (int64_t f = 0; f < frames; ++f)
-    for (int64_t q = 0; q < codebooks; ++q) out.push_back(static_cast<int32_t>(codes[static_cast<size_t>(q * total + f)]));
+    for (int64_t q = 0; q < codebooks; ++q)
+      out.push_back(static_cast<int32_t>(codes[static_cast<size_t>(q * total + f)]));
   return out;
 }
 
 class MimiCase {
  public:
-  MimiCase(const Case& one, Backend& backend, Report& report) : one_(one), report_(report), expected_(one.file("expected.safetensors")) {
+  MimiCase(const Case& one, Backend& backend, Report& report)
+      : one_(one), report_(report), expected_(one.file("expected.safetensors")) {
     // A fork case uses the weights, audio and codes of the case beside it.
     std::string base = one.folder;
     fork_ = !one.has("config.json");
     if (fork_) {
       const std::string readme = one.readme();
       std::smatch match;
-      if (std::regex_search(readme, match, std::regex("\\.\\./([A-Za-z0-9_-]+)"))) base += "/../" + match[1].str();
-      else if (base.size() > 5 && base.compare(base.size() - 5, 5, "-fork") == 0) base.resize(base.size() - 5);
+      if (std::regex_search(readme, match, std::regex("\\.\\./([A-Za-z0-9_-]+)")))
+        base += "/../" + match[1].str();
+      else if (base.size() > 5 && base.compare(base.size() - 5, 5, "-fork") == 0)
+        base.resize(base.size() - 5);
     }
     const std::string config = base + "/config.json";
     weights_ = std::make_unique<Safetensors>(base + "/model.safetensors");
-    mimi_ = std::make_unique<Mimi>(Weights(*weights_, backend), MimiConfig::parse(Json::parse(read_whole(config, 1 << 20), config)));
+    mimi_ = std::make_unique<Mimi>(Weights(*weights_, backend),
+                                   MimiConfig::parse(Json::parse(read_whole(config, 1 << 20), config)));
     const Safetensors source(base + "/expected.safetensors");
     audio_ = source.floats("audio");
     codes_ = source.integers("codes");
@@ -78,11 +84,16 @@ class MimiCase {
     if (!fork_) one_shot();
     for (const auto& [name, info] : expected_.tensors()) {
       std::smatch match;
-      if (name == "codes_stream") stream(name, "latent_stream", -1);
-      else if (std::regex_match(name, match, std::regex("codes_stream_reset(\\d+)"))) stream(name, "latent_stream_reset" + match[1].str(), std::stol(match[1]));
-      else if (name == "pcm_stream") decode_stream(name, info, -1);
-      else if (std::regex_match(name, match, std::regex("pcm_stream_reset(\\d+)"))) decode_stream(name, info, std::stol(match[1]));
-      else if (std::regex_match(name, match, std::regex("pcm_(\\d+)_codebooks?"))) fewer_codebooks(name, info, std::stol(match[1]));
+      if (name == "codes_stream")
+        stream(name, "latent_stream", -1);
+      else if (std::regex_match(name, match, std::regex("codes_stream_reset(\\d+)")))
+        stream(name, "latent_stream_reset" + match[1].str(), std::stol(match[1]));
+      else if (name == "pcm_stream")
+        decode_stream(name, info, -1);
+      else if (std::regex_match(name, match, std::regex("pcm_stream_reset(\\d+)")))
+        decode_stream(name, info, std::stol(match[1]));
+      else if (std::regex_match(name, match, std::regex("pcm_(\\d+)_codebooks?")))
+        fewer_codebooks(name, info, std::stol(match[1]));
     }
     if (expected_.has("batch_exec_mask_row1")) paused_session();
   }
@@ -103,7 +114,8 @@ class MimiCase {
     if (expected_.has(name)) report_.close(label.empty() ? name : label, got, expected_.floats(name));
   }
 
-  // Whole file in one call, and in chunks of several frames: the results must be those of the reference's one-shot mode.
+  // Whole file in one call, and in chunks of several frames: the results must be those of the reference's one-shot
+  // mode.
   void one_shot() {
     Floats padded = audio_;
     padded.resize(static_cast<size_t>(frames_ * samples()), 0.0f);
@@ -116,10 +128,13 @@ class MimiCase {
       const std::vector<int32_t> given = frames_of(codes_, frames_, frames_, codebooks_);
       for (int64_t f = 0; f < frames_; f += chunk) {
         const int64_t n = std::min(chunk, frames_ - f);
-        mimi_->encode(in, &padded[static_cast<size_t>(f * samples())], n, static_cast<int>(codebooks_), &codes[static_cast<size_t>(f * codebooks_)], recorder.tap());
-        mimi_->decode(out, &given[static_cast<size_t>(f * codebooks_)], n, static_cast<int>(codebooks_), &pcm[static_cast<size_t>(f * samples())], recorder.tap());
+        mimi_->encode(in, &padded[static_cast<size_t>(f * samples())], n, static_cast<int>(codebooks_),
+                      &codes[static_cast<size_t>(f * codebooks_)], recorder.tap());
+        mimi_->decode(out, &given[static_cast<size_t>(f * codebooks_)], n, static_cast<int>(codebooks_),
+                      &pcm[static_cast<size_t>(f * samples())], recorder.tap());
       }
-      for (const char* name : {"enc_seanet", "enc_transformer", "enc_latent", "dec_latent", "dec_upsample", "dec_transformer"})
+      for (const char* name :
+           {"enc_seanet", "enc_transformer", "enc_latent", "dec_latent", "dec_upsample", "dec_transformer"})
         close(name, recorder.transposed(name), name + suffix);
       report_.same("codes" + suffix, transposed(codes, codebooks_), codes_);
       close("pcm", pcm, "pcm" + suffix);
@@ -140,7 +155,8 @@ class MimiCase {
     MimiState state = encoder();
     std::vector<int32_t> codes(static_cast<size_t>(frames * count));
     for (int64_t f = 0; f < frames; ++f) {
-      mimi_->encode(state, &audio_.at(static_cast<size_t>(f * samples())), 1, static_cast<int>(count), &codes[static_cast<size_t>(f * count)], recorder.tap());
+      mimi_->encode(state, &audio_.at(static_cast<size_t>(f * samples())), 1, static_cast<int>(count),
+                    &codes[static_cast<size_t>(f * count)], recorder.tap());
       if (f == reset_after) state.reset();
     }
     report_.same(codes_name, transposed(codes, count), expected_.integers(codes_name));
@@ -153,7 +169,8 @@ class MimiCase {
     MimiState state = decoder();
     Floats pcm(static_cast<size_t>(info.count()));
     for (int64_t f = 0; f < frames; ++f) {
-      mimi_->decode(state, &codes[static_cast<size_t>(f * codebooks_)], 1, static_cast<int>(codebooks_), &pcm[static_cast<size_t>(f * samples())]);
+      mimi_->decode(state, &codes[static_cast<size_t>(f * codebooks_)], 1, static_cast<int>(codebooks_),
+                    &pcm[static_cast<size_t>(f * samples())]);
       if (f == reset_after) state.reset();
     }
     close(name, pcm);
@@ -168,13 +185,16 @@ class MimiCase {
     close(name, pcm);
   }
 
-  // Row 1 of the reference's batch: it runs on some steps only and is reset once. To us it is simply a session of its own.
+  // Row 1 of the reference's batch: it runs on some steps only and is reset once. To us it is simply a session of its
+  // own.
   void paused_session() {
     const Ints mask = expected_.integers("batch_exec_mask_row1");
     const std::string readme = one_.readme();
     std::smatch match;
-    const int64_t reset_before = std::regex_search(readme, match, std::regex("row 1 was reset before step (\\d+)")) ? std::stol(match[1]) : -1;
-    const int64_t start = std::regex_search(readme, match, std::regex("row 1 = audio from sample (\\d+)")) ? std::stol(match[1]) : 24000;
+    const int64_t reset_before =
+        std::regex_search(readme, match, std::regex("row 1 was reset before step (\\d+)")) ? std::stol(match[1]) : -1;
+    const int64_t start =
+        std::regex_search(readme, match, std::regex("row 1 = audio from sample (\\d+)")) ? std::stol(match[1]) : 24000;
     const auto run = [&](int64_t reset, std::vector<int32_t>& codes, Floats& pcm) {
       MimiState in = encoder(), out = decoder();
       int64_t active = 0;
@@ -184,7 +204,8 @@ class MimiCase {
         if (!mask[step]) continue;
         codes.resize(codes.size() + q);
         pcm.resize(pcm.size() + s);
-        mimi_->encode(in, &audio_.at(static_cast<size_t>(start + active * samples())), 1, static_cast<int>(codebooks_), &codes[codes.size() - q]);
+        mimi_->encode(in, &audio_.at(static_cast<size_t>(start + active * samples())), 1, static_cast<int>(codebooks_),
+                      &codes[codes.size() - q]);
         mimi_->decode(out, &codes[codes.size() - q], 1, static_cast<int>(codebooks_), &pcm[pcm.size() - s]);
         ++active;
       }
@@ -199,7 +220,8 @@ class MimiCase {
     MimiState in = encoder();
     std::vector<int32_t> first(static_cast<size_t>(frames * codebooks_));
     for (int64_t f = 0; f < frames; ++f)
-      mimi_->encode(in, &audio_.at(static_cast<size_t>(f * samples())), 1, static_cast<int>(codebooks_), &first[static_cast<size_t>(f * codebooks_)]);
+      mimi_->encode(in, &audio_.at(static_cast<size_t>(f * samples())), 1, static_cast<int>(codebooks_),
+                    &first[static_cast<size_t>(f * codebooks_)]);
     report_.same("batch_codes_row0", transposed(first, codebooks_), expected_.integers("batch_codes_row0"));
   }
 
@@ -216,6 +238,8 @@ class MimiCase {
 
 }  // namespace
 
-void check_mimi(const Case& one, Backend& backend, Report& report) { MimiCase(one, backend, report).run(); }
+void check_mimi(const Case& one, Backend& backend, Report& report) {
+  MimiCase(one, backend, report).run();
+}
 
 }  // namespace moshi

@@ -11,7 +11,8 @@ void Report::row(bool passed, const std::string& check, const std::string& resul
   failures_ += !passed;
 }
 
-void Report::close(const std::string& check, std::span<const float> got, std::span<const float> want, double tolerance) {
+void Report::close(const std::string& check, std::span<const float> got, std::span<const float> want,
+                   double tolerance) {
   if (got.size() != want.size())
     return failed(check, std::to_string(got.size()) + " values, " + std::to_string(want.size()) + " expected");
   double error = 0, top = 0;
@@ -23,7 +24,8 @@ void Report::close(const std::string& check, std::span<const float> got, std::sp
   }
   const double relative = top > 0 ? error / top : error;
   char text[128];
-  std::snprintf(text, sizeof text, "largest error %.2e of largest magnitude (allowed %.0e), %zu values", relative, tolerance, got.size());
+  std::snprintf(text, sizeof text, "largest error %.2e of largest magnitude (allowed %.0e), %zu values", relative,
+                tolerance, got.size());
   row(finite && relative <= tolerance && !got.empty(), check, text);
 }
 
@@ -37,14 +39,18 @@ void Report::same(const std::string& check, std::span<const int64_t> got, std::s
     if (differing++ == 0)
       first = ", first at " + std::to_string(i) + ": " + std::to_string(got[i]) + " for " + std::to_string(want[i]);
   }
-  row(differing == 0, check, "largest error " + std::to_string(differing) + " of " + std::to_string(got.size()) + " differ" + first);
+  row(differing == 0, check,
+      "largest error " + std::to_string(differing) + " of " + std::to_string(got.size()) + " differ" + first);
 }
 
 void Report::same_text(const std::string& check, int64_t differing, int64_t total, const std::string& first) {
   row(differing == 0 && total > 0, check,
-      "largest error " + std::to_string(differing) + " of " + std::to_string(total) + " differ" + (first.empty() ? "" : ", first: " + first));
+      "largest error " + std::to_string(differing) + " of " + std::to_string(total) + " differ" +
+          (first.empty() ? "" : ", first: " + first));
 }
 
-void Report::failed(const std::string& check, const std::string& why) { row(false, check, why); }
+void Report::failed(const std::string& check, const std::string& why) {
+  row(false, check, why);
+}
 
 }  // namespace moshi

@@ -17,8 +17,11 @@ void check_sampling(const Case& one, Report& report) {
   const Safetensors expected(one.file("expected.safetensors"));
   const Json configs = Json::parse(read_whole(one.file("configs.json"), 1 << 20), "configs.json");
   std::vector<float> logits = expected.floats("logits");
-  const size_t rows = static_cast<size_t>(expected.info("logits").shape.at(0)), card = static_cast<size_t>(expected.info("logits").shape.at(1));
-  const auto row = [&](std::vector<float>& values, size_t r) { return std::span<float>(values).subspan(r * card, card); };
+  const size_t rows = static_cast<size_t>(expected.info("logits").shape.at(0)),
+               card = static_cast<size_t>(expected.info("logits").shape.at(1));
+  const auto row = [&](std::vector<float>& values, size_t r) {
+    return std::span<float>(values).subspan(r * card, card);
+  };
   if (expected.has("greedy")) {
     std::vector<int64_t> got;
     for (size_t r = 0; r < rows; ++r) got.push_back(greedy(row(logits, r)));
@@ -26,7 +29,8 @@ void check_sampling(const Case& one, Report& report) {
   }
   for (const Json& config : configs.find("configs")->items()) {
     const std::string name = config.find("name")->string("name");
-    const SamplingRule rule{static_cast<float>(config.find("temp")->number("temp")), static_cast<int>(config.find("top_k")->integer("top_k")),
+    const SamplingRule rule{static_cast<float>(config.find("temp")->number("temp")),
+                            static_cast<int>(config.find("top_k")->integer("top_k")),
                             static_cast<float>(config.find("top_p")->number("top_p"))};
     for (const char* kind : {"weights.", "probs."}) {
       std::vector<float> want = expected.floats(kind + name), got;
@@ -59,7 +63,8 @@ void check_sentencepiece(const Case& one, Report& report) {
   std::sort(suffixes.begin(), suffixes.end());
   for (const std::string& suffix : suffixes) {
     const SentencePiece tokenizer(one.file("tokenizer" + suffix + ".model"));
-    const Json cases = Json::parse(read_whole(one.file("cases" + suffix + ".json"), 8 << 20), "cases" + suffix + ".json");
+    const Json cases =
+        Json::parse(read_whole(one.file("cases" + suffix + ".json"), 8 << 20), "cases" + suffix + ".json");
     int64_t ids = 0, pieces = 0, decoded = 0, total = 0, decodes = 0, decode_total = 0;
     std::string first;
     for (const Json& item : cases.find("cases")->items()) {
@@ -91,7 +96,8 @@ void check_sentencepiece(const Case& one, Report& report) {
     int64_t differing = 0, id = 0;
     for (const Json& entry : vocab.find("pieces")->items()) {
       const auto& piece = tokenizer.piece(static_cast<int>(id++));
-      differing += piece.text != entry.items()[0].string("piece") || piece.score != static_cast<float>(entry.items()[1].number("score"));
+      differing += piece.text != entry.items()[0].string("piece") ||
+                   piece.score != static_cast<float>(entry.items()[1].number("score"));
     }
     report.same_text("vocab" + suffix, differing + (id != tokenizer.size()), id, "");
   }

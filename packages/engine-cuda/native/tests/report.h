@@ -13,7 +13,8 @@ class Report {
   explicit Report(std::string name) : case_(std::move(name)) {}
 
   // Largest |got - want| over the largest |want|; passes up to `tolerance`.
-  void close(const std::string& check, std::span<const float> got, std::span<const float> want, double tolerance = 1e-4);
+  void close(const std::string& check, std::span<const float> got, std::span<const float> want,
+             double tolerance = 1e-4);
   // Passes only when every value is the same.
   void same(const std::string& check, std::span<const int64_t> got, std::span<const int64_t> want);
   void same_text(const std::string& check, int64_t differing, int64_t total, const std::string& first);

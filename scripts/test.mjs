@@ -1,0 +1,29 @@
+// npm test: installs, builds, then every check there is: format, types, native (also under ASan and UBSan), TypeScript, docs, packages.
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, make } from './build.mjs';
+import { ROOT, run, step } from './steps.mjs';
+
+const bin = (name, path) => join(ROOT, 'node_modules', name, path);
+const node = (name, script, args, options) => step(name, process.execPath, [script, ...args], options);
+
+await build();
+await make('build the native checks', 'tools');
+await make('build them with ASan and UBSan', 'tools', ['SANITIZE=address,undefined']);
+await node('format and lint TypeScript', bin('@biomejs/biome', 'bin/biome'), ['check', '.']);
+await node('format of C++', join(ROOT, 'scripts', 'format-native.mjs'), ['--check']);
+await node('types', bin('typescript', 'bin/tsc'), ['-p', 'tsconfig.json', '--noEmit']);
+await node('API reference', bin('typedoc', 'bin/typedoc'), ['--treatWarningsAsErrors']);
+
+const report = join(ROOT, 'out', 'tests.json');
+rmSync(report, { force: true });
+const { code } = await run(process.execPath, [
+  bin('vitest', 'vitest.mjs'),
+  'run',
+  '--reporter=default',
+  '--reporter=json',
+  `--outputFile.json=${report}`,
+]);
+const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = JSON.parse(readFileSync(report, 'utf8'));
+console.log(`\n${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
+process.exit(code);
