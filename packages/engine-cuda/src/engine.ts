@@ -29,10 +29,10 @@ export class Engine {
   /** Made by {@link loadEngine}. */
   constructor(native: NativeEngine, model: string, trained: boolean) {
     this.#native = native;
-    const { slots, ...details } = native.info;
+    const { slots, dialect, ...details } = native.info;
     this.info = {
       model,
-      dialect: 'moshi',
+      dialect: dialect === 'personaplex' ? 'personaplex' : 'moshi',
       sampleRate: 24000,
       frameSamples: 1920,
       slots: Number(slots),

@@ -34,7 +34,8 @@ export interface EngineSessionOptions extends SamplingOptions {
 export interface EngineInfo {
   /** The reference it was loaded from. */
   model: string;
-  dialect: 'moshi';
+  /** The family of the checkpoint, which decides how its loop runs. */
+  dialect: 'moshi' | 'personaplex';
   /** Hz, mono. */
   sampleRate: 24000;
   /** Samples a frame: 80 ms. */

@@ -1,6 +1,11 @@
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultModel, type Engine, type EngineFrame, type EngineSessionOptions, loadEngine } from '../src';
-import { speech } from './support/audio';
+import { MIMI_CONFIG, mimiTensors } from '../src/default-model/checkpoint';
+import { encodeSafetensors } from '../src/default-model/safetensors';
+import { fixture, speech } from './support/audio';
 
 /** Opens a session, pushes the samples and resolves with a frame for every whole frame of input. */
 async function converse(engine: Engine, pcm: Float32Array, options: EngineSessionOptions): Promise<EngineFrame[]> {
@@ -190,6 +195,29 @@ describe('loading', () => {
       }
     }
     for (const output of outputs) expect(output).toEqual(outputs[0]);
+  });
+
+  it('runs a PersonaPlex checkpoint, which hears one frame later', async () => {
+    const model = await mkdtemp(join(tmpdir(), 'moshi-personaplex-'));
+    await copyFile(join(fixture('sentencepiece'), 'tokenizer.model'), join(model, 'tokenizer.model'));
+    const config = JSON.parse(await readFile(join(fixture('lm-personaplex-tiny'), 'config.json'), 'utf8'));
+    const names = {
+      mimi_name: 'mimi.safetensors',
+      mimi_config_name: 'mimi_config.json',
+      tokenizer_name: 'tokenizer.model',
+    };
+    await writeFile(join(model, 'config.json'), JSON.stringify({ ...config, ...names }));
+    await copyFile(join(fixture('lm-personaplex-tiny'), 'model.safetensors'), join(model, 'model.safetensors'));
+    // The golden codec has 64 entries a codebook, this language model speaks 2048.
+    const codec = { ...MIMI_CONFIG, quantizer: { ...MIMI_CONFIG.quantizer, bins: 2048 } };
+    await writeFile(join(model, 'mimi_config.json'), JSON.stringify(codec));
+    await writeFile(join(model, 'mimi.safetensors'), encodeSafetensors(mimiTensors(1, codec)));
+    const engine = await loadEngine({ model });
+    expect(engine.info).toMatchObject({ dialect: 'personaplex', details: { codebooks: 8 } });
+    const frames = await converse(engine, speech(8), { seed: 1 });
+    expect(frames.map((frame) => frame.pcm === null)).toEqual([true, true, false, false, false, false, false, false]);
+    await engine.close();
+    await rm(model, { recursive: true });
   });
 
   it('closes with sessions open', async () => {

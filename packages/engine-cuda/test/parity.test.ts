@@ -12,6 +12,7 @@ const CASES = [
   'mimi-tiny-fork',
   'mimi-variant',
   'lm-moshi-tiny',
+  'lm-personaplex-tiny',
   'lm-stt-tiny',
   'lm-variant',
   'sampling',

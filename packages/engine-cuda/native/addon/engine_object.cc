@@ -200,7 +200,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       out.Set("dim", static_cast<double>(config.temporal.dim));
       out.Set("layers", config.temporal.layers);
       out.Set("context", static_cast<double>(config.temporal.context));
-      out.Set("codebooks", config.generated_codebooks);
+      out.Set("codebooks", config.own_codebooks());
+      out.Set("dialect", config.dialect == Dialect::PersonaPlex ? "personaplex" : "moshi");
       out.Set("textVocabulary", static_cast<double>(config.text_card));
       return out;
     });

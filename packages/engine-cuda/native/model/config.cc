@@ -220,6 +220,14 @@ LmConfig LmConfig::published() {
 
 LmConfig LmConfig::parse(const Json& json) {
   const Section top(json, "");
+  const std::string type = top.text_or("model_type", "");
+  if (type == "personaplex" && !top.has("dim")) {
+    // The published PersonaPlex repository names the type only; its sizes are Moshi's with sixteen generated codebooks.
+    LmConfig config = published();
+    config.dialect = Dialect::PersonaPlex;
+    config.generated_codebooks = config.audio_codebooks;
+    return config;
+  }
   top.refuse("conditioners",
              "conditioned models (speech synthesis) cannot be run yet; use a Moshi or speech-to-text model");
   top.refuse("cross_attention", "models with cross attention cannot be run yet");
@@ -242,6 +250,9 @@ LmConfig LmConfig::parse(const Json& json) {
   config.audio_codebooks = top.count("n_q");
   config.generated_codebooks = top.count("dep_q", 0);
   if (config.generated_codebooks > config.audio_codebooks) throw Error(kBadModel, "config: dep_q is more than n_q");
+  // Only PersonaPlex generates every audio codebook although half of them are the user's.
+  const bool all = config.generated_codebooks == config.audio_codebooks && config.audio_codebooks % 2 == 0;
+  if (type == "personaplex" || all) config.dialect = Dialect::PersonaPlex;
   config.card = top.whole("card");
   config.text_card = top.whole("text_card");
   config.text_card_out = top.whole_or("text_card_out", config.text_card);

@@ -48,7 +48,14 @@ struct MimiConfig {
   static MimiConfig parse(const Json& json);
 };
 
+// How a family of checkpoints runs its loop; the weights decide it.
+enum class Dialect : uint8_t {
+  Moshi,        // the user's codes are input only
+  PersonaPlex,  // the model predicts the user's stream too, and what was really heard replaces it
+};
+
 struct LmConfig {
+  Dialect dialect = Dialect::Moshi;
   TransformerConfig temporal, depth;
   int audio_codebooks = 0;      // n_q: own and user codebooks together
   int generated_codebooks = 0;  // dep_q
@@ -64,7 +71,9 @@ struct LmConfig {
   int64_t extra_heads_dim = 0;
 
   int streams() const { return audio_codebooks + 1; }
-  int user_codebooks() const { return audio_codebooks - generated_codebooks; }
+  // Codebooks of the model's own voice, which are decoded to sound.
+  int own_codebooks() const { return dialect == Dialect::PersonaPlex ? audio_codebooks / 2 : generated_codebooks; }
+  int user_codebooks() const { return audio_codebooks - own_codebooks(); }
   int max_delay() const;
   int depth_weights() const;                   // how many sets of depth weights there are
   int depth_weight_index(int codebook) const;  // which of them a codebook uses

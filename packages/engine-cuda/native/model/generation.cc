@@ -7,30 +7,55 @@
 namespace moshi {
 
 Generation::Generation(const Lm& lm, const SamplingOptions& options)
-    : config_(lm.config()), options_(options), slots_(lm.config().max_delay() + 2), temporal_(lm.make_temporal()) {
+    : config_(lm.config()), options_(options), slots_(lm.config().max_delay() + 3), temporal_(lm.make_temporal()) {
   if (config_.generated_codebooks > 0) depth_ = lm.make_depth();
+  temporal_.fork = depth_.fork = config_.dialect == Dialect::PersonaPlex;
   reset();
 }
 
 void Generation::reset() {
   cache_.assign(static_cast<size_t>(config_.streams() * slots_), kUngenerated);
+  provided_.assign(cache_.size(), 0);
   offset_ = 0;
   temporal_.reset();
   recent_text_.clear();
 }
 
-void Generation::write_user(const int32_t* codes) {
-  const int first = config_.generated_codebooks + 1;
-  for (int k = 0; k < config_.user_codebooks(); ++k)
-    cached(first + k, offset_ + config_.delays[static_cast<size_t>(first + k)]) = codes[k];
+void Generation::give(int stream, int64_t position, int32_t token) {
+  cache_[at(stream, position)] = token;
+  provided_[at(stream, position)] = 1;
 }
 
-void Generation::read_input(int32_t* tokens) {
+void Generation::take_input(const StepInput& input) {
+  const auto delay = [&](int stream) { return config_.delays[static_cast<size_t>(stream)]; };
+  const int user = 1 + config_.own_codebooks();
+  for (int k = 0; k < config_.user_codebooks(); ++k) give(user + k, offset_ + delay(user + k), input.user[k]);
+  if (config_.dialect == Dialect::Moshi) return;
+  for (int k = 0; input.own && k < config_.own_codebooks(); ++k) give(1 + k, offset_ + delay(1 + k), input.own[k]);
+  if (input.text != kFree) give(0, offset_ + delay(0), input.text);
+  // Streams that have not begun are held at their initial token, which here also counts as given.
+  for (int s = 0; s < config_.streams(); ++s)
+    if (offset_ <= delay(s)) give(s, offset_, initial(s));
+}
+
+void Generation::read_input(int32_t* tokens) const {
+  const int64_t position = target() - 1;
   for (int s = 0; s < config_.streams(); ++s) {
     // Up to and including its delay a stream has nothing real to say, so even codes given on step 0 are not read.
-    const bool initial = offset_ <= config_.delays[static_cast<size_t>(s)];
-    tokens[s] = initial ? static_cast<int32_t>(s == 0 ? config_.text_card : config_.card) : cached(s, offset_);
+    tokens[s] = position <= config_.delays[static_cast<size_t>(s)] ? initial(s) : cache_[at(s, position)];
   }
+}
+
+int32_t Generation::settle(int stream, int32_t drawn) {
+  const size_t place = at(stream, target());
+  if (!provided_[place]) cache_[place] = drawn;
+  return cache_[place];
+}
+
+void Generation::finish_step() {
+  if (runs())
+    for (int s = 0; s < config_.streams(); ++s) provided_[at(s, target() - 1)] = 0;
+  ++offset_;
 }
 
 int32_t Generation::draw_text(std::span<float> logits) {
@@ -56,62 +81,63 @@ int32_t Generation::draw_audio(std::span<const float> logits, int codebook) cons
 }
 
 bool Generation::emitted(std::vector<int32_t>& tokens) const {
-  const int64_t max_delay = config_.max_delay();
-  if (offset_ <= max_delay) return false;
+  const int64_t max_delay = config_.max_delay(), predicted = target() - 1;
+  if (predicted <= max_delay) return false;
   tokens.resize(static_cast<size_t>(1 + config_.generated_codebooks));
-  for (int s = 0; s <= config_.generated_codebooks; ++s) {
-    const int64_t position = offset_ - max_delay + config_.delays[static_cast<size_t>(s)];
-    tokens[static_cast<size_t>(s)] = cache_[static_cast<size_t>(s * slots_ + position % slots_)];
-  }
+  for (int s = 0; s <= config_.generated_codebooks; ++s)
+    tokens[static_cast<size_t>(s)] = cache_[at(s, predicted - max_delay + config_.delays[static_cast<size_t>(s)])];
   return true;
 }
 
-void Generation::step(const Lm& lm, std::span<Generation*> all, const std::vector<const int32_t*>& user,
+void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const StepInput> inputs,
                       std::vector<StepTrace>* trace) {
   const LmConfig& config = lm.config();
-  const size_t n = all.size(), streams = static_cast<size_t>(config.streams()), dim = static_cast<size_t>(lm.dim());
+  const size_t streams = static_cast<size_t>(config.streams()), dim = static_cast<size_t>(lm.dim());
   const size_t text_card = static_cast<size_t>(config.text_card_out), card = static_cast<size_t>(config.card);
-  std::vector<int32_t> tokens(n * streams), previous(n);
+  if (trace) trace->assign(all.size(), {});
+  std::vector<Generation*> running;
+  std::vector<StepTrace*> traces;
+  std::vector<int32_t> tokens;
   std::vector<Row> rows;
-  for (size_t i = 0; i < n; ++i) {
-    all[i]->write_user(user[i]);
-    all[i]->read_input(&tokens[i * streams]);
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i]->take_input(inputs[i]);
+    if (!all[i]->runs()) continue;
+    running.push_back(all[i]);
+    if (trace) traces.push_back(&(*trace)[i]);
+    tokens.resize(tokens.size() + streams);
+    all[i]->read_input(&tokens[tokens.size() - streams]);
     all[i]->temporal_.extend(rows, 1, config.temporal.context);
   }
+  const size_t n = running.size();
   std::vector<float> hidden(n * dim), text_logits(n * text_card), logits(n * card);
-  lm.temporal(tokens.data(), rows, hidden.data(), text_logits.data());
-  if (trace) {
-    trace->assign(n, {});
-    for (size_t i = 0; i < n; ++i) {
-      StepTrace& t = (*trace)[i];
-      t.input.assign(&tokens[i * streams], &tokens[i * streams] + streams);
-      t.hidden.assign(&hidden[i * dim], &hidden[i * dim] + dim);
-      t.text_logits.assign(&text_logits[i * text_card], &text_logits[i * text_card] + text_card);
-    }
+  std::vector<int32_t> previous(n);
+  if (n > 0) lm.temporal(tokens.data(), rows, hidden.data(), text_logits.data());
+  for (size_t i = 0; i < traces.size(); ++i) {
+    traces[i]->input.assign(&tokens[i * streams], &tokens[i * streams] + streams);
+    traces[i]->hidden.assign(&hidden[i * dim], &hidden[i * dim] + dim);
+    traces[i]->text_logits.assign(&text_logits[i * text_card], &text_logits[i * text_card] + text_card);
   }
   for (size_t i = 0; i < n; ++i) {
-    previous[i] = all[i]->draw_text({&text_logits[i * text_card], text_card});
-    if (trace) (*trace)[i].text = previous[i];
-    all[i]->cached(0, all[i]->offset_ + 1) = previous[i];
+    const int32_t drawn = running[i]->draw_text({&text_logits[i * text_card], text_card});
+    previous[i] = running[i]->settle(0, drawn);
+    if (trace) traces[i]->text = drawn;
   }
-  for (int k = 0; k < config.generated_codebooks; ++k) {
+  for (int k = 0; n > 0 && k < config.generated_codebooks; ++k) {
     rows.clear();
-    for (size_t i = 0; i < n; ++i) {
-      all[i]->depth_.position = k;
-      all[i]->depth_.extend(rows, 1, 0);
+    for (Generation* one : running) {
+      one->depth_.position = k;
+      one->depth_.extend(rows, 1, 0);
     }
     lm.depth(k, previous.data(), hidden.data(), rows, logits.data());
     for (size_t i = 0; i < n; ++i) {
-      previous[i] = all[i]->draw_audio({&logits[i * card], card}, k);
-      all[i]->cached(1 + k, all[i]->offset_ + 1) = previous[i];
-      if (trace) {
-        auto& t = (*trace)[i];
-        t.audio.push_back(previous[i]);
-        t.audio_logits.insert(t.audio_logits.end(), &logits[i * card], &logits[i * card] + card);
-      }
+      const int32_t drawn = running[i]->draw_audio({&logits[i * card], card}, k);
+      previous[i] = running[i]->settle(1 + k, drawn);
+      if (!trace) continue;
+      traces[i]->audio.push_back(drawn);
+      traces[i]->audio_logits.insert(traces[i]->audio_logits.end(), &logits[i * card], &logits[i * card] + card);
     }
   }
-  for (Generation* one : all) ++one->offset_;
+  for (Generation* one : all) one->finish_step();
 }
 
 }  // namespace moshi

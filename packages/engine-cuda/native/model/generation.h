@@ -21,7 +21,16 @@ struct SamplingOptions {
   int repetition_context = 0;
 };
 
-// What one step saw and drew; kept for checks.
+inline constexpr int32_t kFree = -3;  // this token is the model's to choose
+
+// What a step is given: the user's codes, and, where the model shall not choose, its own next tokens.
+struct StepInput {
+  const int32_t* user;           // [user_codebooks]
+  const int32_t* own = nullptr;  // [own_codebooks]; PersonaPlex only
+  int32_t text = kFree;          // PersonaPlex only
+};
+
+// What one step saw and drew; kept for checks. Empty when the step did not run the model.
 struct StepTrace {
   std::vector<int32_t> input;                            // [streams]
   std::vector<float> hidden, text_logits, audio_logits;  // [dim], [text_card_out], [generated, card]
@@ -40,25 +49,36 @@ class Generation {
   // Tokens with the delays undone: [1 + generated], text first. False while the delays fill.
   bool emitted(std::vector<int32_t>& tokens) const;
 
-  // One step of every conversation given; user [n][user_codebooks] holds the codes of each one's frame.
-  // With `trace`, one entry a conversation is filled in.
-  static void step(const Lm& lm, std::span<Generation*> conversations, const std::vector<const int32_t*>& user,
+  // One step of every conversation given, each with its own input. With `trace`, one entry a conversation is filled in.
+  static void step(const Lm& lm, std::span<Generation*> conversations, std::span<const StepInput> inputs,
                    std::vector<StepTrace>* trace = nullptr);
 
+  // For checks: the delay cache and its flags, [streams, slots], and the rings.
+  const std::vector<int32_t>& cache() const { return cache_; }
+  const std::vector<uint8_t>& provided() const { return provided_; }
+  const TransformerState& temporal() const { return temporal_; }
+
  private:
-  int32_t& cached(int stream, int64_t position) {
-    return cache_[static_cast<size_t>(stream * slots_ + position % slots_)];
-  }
-  void write_user(const int32_t* codes);
-  void read_input(int32_t* tokens);
+  size_t at(int stream, int64_t position) const { return static_cast<size_t>(stream * slots_ + position % slots_); }
+  int32_t initial(int stream) const { return static_cast<int32_t>(stream == 0 ? config_.text_card : config_.card); }
+  // The position this step predicts; it reads the one before. PersonaPlex stores its first frame without a step.
+  int64_t target() const { return offset_ + (config_.dialect == Dialect::Moshi ? 1 : 0); }
+  bool runs() const { return target() > 0; }
+  void give(int stream, int64_t position, int32_t token);
+  void take_input(const StepInput& input);
+  void read_input(int32_t* tokens) const;
+  // Keeps a drawn token unless one was given for its place; returns the one that counts.
+  int32_t settle(int stream, int32_t drawn);
+  void finish_step();
   int32_t draw_text(std::span<float> logits);
   int32_t draw_audio(std::span<const float> logits, int codebook) const;
 
   const LmConfig& config_;
   SamplingOptions options_;
-  int64_t slots_;               // columns of the delay cache
-  std::vector<int32_t> cache_;  // [streams, slots]
-  int64_t offset_ = 0;
+  int64_t slots_;                  // columns of the delay cache
+  std::vector<int32_t> cache_;     // [streams, slots]
+  std::vector<uint8_t> provided_;  // [streams, slots]: given from outside, not to be overwritten
+  int64_t offset_ = 0;             // steps taken
   TransformerState temporal_, depth_;
   std::vector<int32_t> recent_text_;
 };

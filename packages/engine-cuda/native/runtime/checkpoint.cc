@@ -31,14 +31,9 @@ Checkpoint::Checkpoint(const CheckpointFiles& files, std::unique_ptr<CpuBackend>
 
   if (config.generated_codebooks == 0)
     throw Error(kBadModel, "this is a speech-to-text model; it listens only and cannot hold a conversation");
-  if (config.user_codebooks() == 0)
-    throw Error(
-        kBadModel,
-        "this checkpoint predicts the user's stream too (PersonaPlex); this version runs Moshi checkpoints, such as "
-        "kyutai/moshiko-pytorch-bf16");
   if (mimi->frame_samples() != 1920 || mimi->config().sample_rate != 24000)
     throw Error(kBadModel, "the codec does not run at 24 kHz and 12.5 frames a second, which the protocol fixes");
-  const int needed = std::max(config.generated_codebooks, config.user_codebooks());
+  const int needed = std::max(config.own_codebooks(), config.user_codebooks());
   if (mimi->quantizer().codebooks() < needed || mimi->quantizer().bins() != config.card)
     throw Error(kBadModel,
                 "codec and language model do not belong together: " + std::to_string(mimi->quantizer().codebooks()) +

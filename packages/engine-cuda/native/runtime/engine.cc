@@ -148,7 +148,7 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
   const LmConfig& config = checkpoint_->lm->config();
   const Mimi& mimi = *checkpoint_->mimi;
   std::vector<Generation*> generations;
-  std::vector<const int32_t*> user;
+  std::vector<StepInput> user;
   for (const auto& session : ready) {
     Stopwatch watch;
     session->codes.resize(static_cast<size_t>(config.user_codebooks()));
@@ -161,7 +161,7 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
     }
     session->result.encode_ms = watch.lap();
     generations.push_back(&session->generation);
-    user.push_back(session->codes.data());
+    user.push_back({session->codes.data()});
   }
   Stopwatch watch;
   Generation::step(*checkpoint_->lm, generations, user);
@@ -178,7 +178,7 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
     if (session->generation.emitted(tokens)) {
       watch.lap();
       result.pcm.resize(static_cast<size_t>(mimi.frame_samples()));
-      mimi.decode(session->decoder, tokens.data() + 1, 1, config.generated_codebooks, result.pcm.data());
+      mimi.decode(session->decoder, tokens.data() + 1, 1, config.own_codebooks(), result.pcm.data());
       result.decode_ms = watch.lap();
       result.token = tokens[0];
       if (result.token != config.text_padding && result.token != config.text_end_padding)

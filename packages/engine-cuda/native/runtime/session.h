@@ -32,10 +32,9 @@ struct SessionEvents {
 // Fields above the line belong to the engine's lock, those below to its thread.
 struct Session {
   Session(const Lm& lm, const Mimi& mimi, const SamplingOptions& options, SessionEvents events)
-      : events(std::move(events)),
-        generation(lm, options),
-        encoder(mimi.make_encoder()),
-        decoder(mimi.make_decoder()) {}
+      : events(std::move(events)), generation(lm, options), encoder(mimi.make_encoder()), decoder(mimi.make_decoder()) {
+    encoder.transformer.fork = decoder.transformer.fork = lm.config().dialect == Dialect::PersonaPlex;
+  }
 
   std::deque<std::vector<float>> frames;
   std::vector<float> remainder;

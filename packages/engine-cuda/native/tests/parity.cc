@@ -33,12 +33,13 @@ void run(const Case& one, Backend& backend, Report& report) {
   const Safetensors expected(one.file("expected.safetensors"));
   if (one.has("configs.json") && expected.has("logits")) return check_sampling(one, report);
   if (expected.has("codes_stream")) return check_mimi(one, backend, report);
+  if (expected.has("noprompt_emitted")) return check_personaplex(one, backend, report);
   if (expected.has("gen_user") && !one.has("lora.safetensors")) return check_lm(one, backend, report);
   if (expected.has("loop_codes") || (expected.has("extra_heads") && expected.has("codes")))
     return check_stt(one, backend, report);
-  report.failed(
-      "kind of case",
-      "this version runs Mimi, Moshi, speech-to-text, sampling and SentencePiece cases; this is another kind");
+  report.failed("kind of case",
+                "this version runs Mimi, Moshi, PersonaPlex, speech-to-text, sampling and SentencePiece cases; this is "
+                "another kind");
 }
 
 int main_checked(int argc, char** argv) {

@@ -18,6 +18,7 @@ struct Case {
 
 void check_mimi(const Case& one, Backend& backend, Report& report);
 void check_lm(const Case& one, Backend& backend, Report& report);
+void check_personaplex(const Case& one, Backend& backend, Report& report);
 void check_stt(const Case& one, Backend& backend, Report& report);
 void check_sampling(const Case& one, Report& report);
 void check_sentencepiece(const Case& one, Report& report);

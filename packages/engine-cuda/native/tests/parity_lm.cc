@@ -7,40 +7,20 @@
 #include "files/safetensors.h"
 #include "model/generation.h"
 #include "tests/parity.h"
+#include "tests/parity_tools.h"
 
 namespace moshi {
 
 namespace {
 
-using Floats = std::vector<float>;
-using Ints = std::vector<int64_t>;
-
 constexpr float kNoValue = -12345.0f;  // stands for NaN in the cases
-
-// Values gathered step by step, [steps][rows][width], given back as [rows, steps, width].
-template <typename T>
-std::vector<T> by_row(const std::vector<std::vector<T>>& steps, size_t rows) {
-  std::vector<T> out;
-  for (size_t r = 0; r < rows; ++r)
-    for (const auto& step : steps) {
-      const size_t width = step.size() / rows;
-      out.insert(out.end(), step.begin() + static_cast<std::ptrdiff_t>(r * width),
-                 step.begin() + static_cast<std::ptrdiff_t>((r + 1) * width));
-    }
-  return out;
-}
-
-Ints wide(const std::vector<int32_t>& values) {
-  return {values.begin(), values.end()};
-}
 
 class LmCase {
  public:
   LmCase(const Case& one, Backend& backend, Report& report)
       : report_(report), expected_(one.file("expected.safetensors")), weights_(one.file("model.safetensors")) {
     const std::string path = one.file("config.json");
-    lm_ =
-        std::make_unique<Lm>(Weights(weights_, backend), LmConfig::parse(Json::parse(read_whole(path, 1 << 20), path)));
+    lm_ = std::make_unique<Lm>(Weights(weights_, backend), read_config(path, Dialect::Moshi));
     greedy_.text = greedy_.audio = {0, 0, 0};
   }
 
@@ -175,7 +155,8 @@ class LmCase {
       const std::vector<int32_t> codes = column(user, 0, rows, steps, t);
       Generation* all[] = {&one};
       std::vector<StepTrace> trace;
-      Generation::step(*lm_, all, {codes.data()}, &trace);
+      const StepInput in[] = {{codes.data()}};
+      Generation::step(*lm_, all, in, &trace);
       const StepTrace& s = trace[0];
       inputs.push_back(wide(s.input));
       hidden.insert(hidden.end(), s.hidden.begin(), s.hidden.end());
@@ -215,7 +196,8 @@ class LmCase {
       if (static_cast<int64_t>(t) == reset_before) one.reset();
       const std::vector<int32_t> codes = column(user, 0, rows, steps, t);
       Generation* all[] = {&one};
-      Generation::step(*lm_, all, {codes.data()});
+      const StepInput in[] = {{codes.data()}};
+      Generation::step(*lm_, all, in);
       std::vector<int32_t> out;
       if (one.emitted(out))
         emitted.push_back(wide(out));
@@ -246,10 +228,9 @@ class LmCase {
       second_speaks |= mask[t] && !silent;
       const std::vector<int32_t> a = column(user, 0, rows, steps, t), b = column(user, 1, rows, steps, t);
       Generation* both[] = {&first, &second};
-      std::vector<const int32_t*> codes = {a.data(), b.data()};
+      const StepInput in[] = {{a.data()}, {b.data()}};
       const size_t n = mask[t] ? 2 : 1;
-      codes.resize(n);
-      Generation::step(*lm_, std::span(both, n), codes);
+      Generation::step(*lm_, std::span(both, n), std::span(in, n));
       for (size_t i = 0; i < 2; ++i) {
         std::vector<int32_t> out;
         const bool any = i < n && both[i]->emitted(out);
@@ -277,10 +258,9 @@ class LmCase {
       for (size_t t = 0; t < steps; ++t) {
         const std::vector<int32_t> codes = column(user, 0, rows, steps, t);
         Generation* all[] = {&guest, &one};
-        if (company)
-          Generation::step(*lm_, all, {codes.data(), codes.data()});
-        else
-          Generation::step(*lm_, std::span(all + 1, 1), {codes.data()});
+        const StepInput in[] = {{codes.data()}, {codes.data()}};
+        const size_t first = company ? 0 : 1;
+        Generation::step(*lm_, std::span(all).subspan(first), std::span(in).subspan(first));
         std::vector<int32_t> out;
         if (one.emitted(out)) tokens.insert(tokens.end(), out.begin(), out.end());
       }
@@ -303,7 +283,8 @@ class LmCase {
           column(codes, 0, rows, static_cast<size_t>(frames), static_cast<size_t>(std::max<int64_t>(0, t - 1)));
       Generation* all[] = {&one};
       std::vector<StepTrace> trace;
-      Generation::step(*lm_, all, {user.data()}, &trace);
+      const StepInput in[] = {{user.data()}};
+      Generation::step(*lm_, all, in, &trace);
       const StepTrace& s = trace[0];
       inputs.push_back(wide(s.input));
       hidden.insert(hidden.end(), s.hidden.begin(), s.hidden.end());
