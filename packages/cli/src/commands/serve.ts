@@ -1,0 +1,100 @@
+import { createServer, type Logger, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
+import { type Command, Option } from 'commander';
+import { CliError, ExitCode, oneLine } from '../exit';
+import type { Host } from '../host';
+import { loadEngine } from '../loading';
+import { MODEL_HELP, whole } from './options';
+
+interface ServeFlags {
+  model?: string;
+  engine: 'native' | 'loopback';
+  port: number;
+  host: string;
+  slots?: number;
+  threads?: number;
+  static?: string;
+  ssl?: string;
+  quiet?: boolean;
+}
+
+/** Adds `moshi serve`. */
+export function addServe(program: Command, host: Host): void {
+  program
+    .command('serve')
+    .summary('serve a model to browsers and programs')
+    .description(
+      'Serves a model on the protocol of the Moshi and PersonaPlex servers, and a web page to talk with it. Ctrl+C stops it.',
+    )
+    .option('--model <model>', MODEL_HELP)
+    .addOption(
+      new Option('--engine <engine>', 'loopback: no model, an echo that tests microphone, speaker and network')
+        .choices(['native', 'loopback'])
+        .default('native'),
+    )
+    .option('--port <n>', 'TCP port; 0 takes any free one', whole(0, 65_535), 8998)
+    .option('--host <address>', 'address to listen on; 0.0.0.0 for the whole network', '127.0.0.1')
+    .option('--slots <n>', 'conversations at the same time', whole(1, 256))
+    .option('--threads <n>', 'threads of the model', whole(1, 256))
+    .option('--static <dir>', 'folder of a web page to serve in place of the built-in one')
+    .option('--ssl <dir>', 'folder with key.pem and cert.pem: serves https and wss')
+    .option('--quiet', 'no log lines')
+    .addHelpText('after', '\nExample:\n  $ moshi serve --model kyutai/moshiko-pytorch-bf16 --port 8998')
+    .action((flags: ServeFlags) => serve(host, flags));
+}
+
+async function serve(host: Host, flags: ServeFlags): Promise<void> {
+  const { model, slots, threads } = flags;
+  if (flags.engine === 'loopback' && model !== undefined) {
+    throw new CliError(ExitCode.usage, '--engine loopback has no model: leave out --model');
+  }
+  const engine =
+    flags.engine === 'loopback' ? loopbackEngine({ slots }) : await loadEngine(host, { model, slots, threads });
+  try {
+    const server = await listen({
+      engine,
+      port: flags.port,
+      host: flags.host,
+      logger: flags.quiet ? undefined : stderrLogger(host),
+      ...(flags.static !== undefined && { staticDir: flags.static }),
+      ...(flags.ssl !== undefined && { tls: flags.ssl }),
+    });
+    server.on('error', (error) => host.stderr.write(`moshi: ${oneLine(error)}\n`));
+    const { info } = engine;
+    const note = info.trained ? '' : ' It is untrained and babbles: give --model for one that speaks.';
+    host.stdout.write(`${server.url}  model ${info.model}, ${info.slots} at a time.${note} Ctrl+C stops it.\n`);
+    await aborted(host.signal);
+    await server.close();
+  } finally {
+    await engine.close();
+  }
+}
+
+async function listen(options: ServerOptions): Promise<Server> {
+  try {
+    return await createServer(options);
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    const status = code === 'BAD_OPTION' || code === 'TLS' ? ExitCode.usage : ExitCode.failed;
+    throw new CliError(status, oneLine(error), { cause: error });
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function stderrLogger(host: Host): Logger {
+  const line =
+    (level: string) =>
+    (message: string, fields: Record<string, unknown> = {}) => {
+      const values = Object.entries(fields).map(([name, value]) => {
+        const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'undefined');
+        return ` ${name}=${text.replace(/\s+/g, ' ')}`;
+      });
+      host.stderr.write(`${new Date().toISOString()} ${level} ${message}${values.join('')}\n`);
+    };
+  return { debug: () => {}, info: line('info'), warn: line('warn'), error: line('error') };
+}

@@ -1,0 +1,54 @@
+import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkOutput, writeOutput } from '../src/files';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'moshi-cli-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('an output file', () => {
+  it('appears whole, replaces the old one and leaves nothing else', async () => {
+    const path = join(folder, 'out.txt');
+    await writeOutput(path, 'one');
+    await chmod(path, 0o600);
+    await writeOutput(path, 'two');
+    expect(await readFile(path, 'utf8')).toBe('two');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await readdir(folder)).toEqual(['out.txt']);
+  });
+
+  it('that cannot be written leaves the old one and no temporary', async () => {
+    const path = join(folder, 'out.txt');
+    await writeOutput(path, 'old');
+    await expect(writeOutput(path, {} as Uint8Array)).rejects.toMatchObject({ status: 1 });
+    expect(await readFile(path, 'utf8')).toBe('old');
+    expect(await readdir(folder)).toEqual(['out.txt']);
+  });
+
+  it('may be a link, which stays one, or a device, which is not replaced', async () => {
+    await writeFile(join(folder, 'real.txt'), 'old');
+    await symlink('real.txt', join(folder, 'link.txt'));
+    await writeOutput(join(folder, 'link.txt'), 'new');
+    expect(await readFile(join(folder, 'real.txt'), 'utf8')).toBe('new');
+    expect((await readdir(folder)).sort()).toEqual(['link.txt', 'real.txt']);
+    await writeOutput('/dev/null', 'gone');
+    expect((await stat('/dev/null')).isCharacterDevice()).toBe(true);
+  });
+
+  it('is checked before the work', async () => {
+    await expect(checkOutput(folder)).rejects.toMatchObject({
+      status: 2,
+      message: expect.stringContaining('is a folder'),
+    });
+    await expect(checkOutput(join(folder, 'no', 'out.wav'))).rejects.toMatchObject({
+      status: 2,
+      message: expect.stringMatching(/there is no folder .*: make it first/),
+    });
+    await checkOutput(join(folder, 'out.wav'));
+    await checkOutput('/dev/null');
+  });
+});

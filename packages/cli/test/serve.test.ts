@@ -1,0 +1,109 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createNetServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from '@moshi/client';
+import { loopbackEngine } from '@moshi/server';
+import { describe, expect, it } from 'vitest';
+import { run } from '../src/index';
+import { fakeModels, moshi } from './support/command';
+
+/** Starts `moshi serve` and waits for its first line, which holds the address. */
+async function serving(argv: string[], models = async () => fakeModels()) {
+  const interrupt = new AbortController();
+  let stderr = '';
+  let status: Promise<number> = Promise.resolve(-1);
+  const line = await new Promise<string>((resolve, reject) => {
+    status = run(['serve', '--port', '0', ...argv], {
+      stdout: { write: resolve },
+      stderr: {
+        write: (text) => {
+          stderr += text;
+        },
+      },
+      signal: interrupt.signal,
+      models,
+      debug: false,
+    });
+    status.then((code) => reject(new Error(`ended with ${code}: ${stderr}`)));
+  });
+  return { line, url: line.split(' ')[0]!, interrupt, status, stderr: () => stderr };
+}
+
+describe('moshi serve', () => {
+  it('serves until it is interrupted, then says goodbye and frees the port', async () => {
+    const { line, url, interrupt, status, stderr } = await serving(['--engine', 'loopback', '--slots', '2']);
+    expect(line).toMatch(/^http:\/\/127\.0\.0\.1:\d+ {2}model loopback, 2 at a time\. Ctrl\+C stops it\.\n$/);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    const session = await connect(url);
+    const closed = new Promise<{ code: number }>((resolve) => session.on('closed', resolve));
+    interrupt.abort();
+    expect(await status).toBe(0);
+    expect((await closed).code).toBe(1001);
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+    expect(stderr()).toMatch(/^\d{4}-\S+ info listening url=http/);
+    expect(stderr()).toContain('client connected');
+  });
+
+  it('loads the model it is given, says when it is untrained, and closes it at the end', async () => {
+    let asked: object | undefined;
+    let closed = 0;
+    const models = async () =>
+      fakeModels({
+        loadEngine: async (options) => {
+          asked = options;
+          const engine = loopbackEngine({ slots: 3 });
+          const info = { ...engine.info, model: 'embedded', trained: false };
+          return { info, open: (o) => engine.open(o), close: async () => void closed++ };
+        },
+      });
+    const { line, interrupt, status, stderr } = await serving(['--slots', '3', '--threads', '2', '--quiet'], models);
+    expect(asked).toMatchObject({ slots: 3, threads: 2 });
+    expect(line).toContain('model embedded, 3 at a time. It is untrained and babbles: give --model');
+    interrupt.abort();
+    expect(await status).toBe(0);
+    expect(closed).toBe(1);
+    expect(stderr()).toBe('');
+  });
+
+  it('serves a page of yours', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'moshi-cli-'));
+    await writeFile(join(folder, 'index.html'), '<p>mine</p>');
+    const { url, interrupt, status } = await serving(['--engine', 'loopback', '--static', folder, '--quiet']);
+    expect(await (await fetch(url)).text()).toBe('<p>mine</p>');
+    interrupt.abort();
+    await status;
+    await rm(folder, { recursive: true });
+  });
+
+  it('ends with 1 when the port is taken, with 2 when there is no certificate', async () => {
+    const taken = createNetServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as { port: number };
+    const busy = await moshi(['serve', '--engine', 'loopback', '--port', String(port)]);
+    taken.close();
+    expect(busy).toMatchObject({ status: 1, stderr: expect.stringMatching(/^moshi: port \d+ .* is in use.*\n$/) });
+    const bare = await moshi(['serve', '--engine', 'loopback', '--port', '0', '--ssl', '/nonexistent']);
+    expect(bare).toMatchObject({ status: 2, stderr: expect.stringMatching(/^moshi: TLS needs .*openssl.*\n$/) });
+  });
+});
+
+describe('signals', () => {
+  it('of the process end a command, whose listeners are gone afterwards', async () => {
+    const before = process.listenerCount('SIGINT');
+    let stdout = '';
+    const status = run(['serve', '--engine', 'loopback', '--port', '0', '--quiet'], {
+      stdout: {
+        write: (text) => {
+          stdout += text;
+          // The real signal would end the test runner as well.
+          process.listeners('SIGINT').at(-1)!('SIGINT');
+        },
+      },
+      stderr: { write: () => {} },
+    });
+    expect(await status).toBe(0);
+    expect(stdout).toContain('http://127.0.0.1');
+    expect(process.listenerCount('SIGINT')).toBe(before);
+  });
+});

@@ -1,0 +1,76 @@
+import { loopbackEngine } from '@moshi/server';
+import type { Codec, Host, Models } from '../../src/host';
+import { run } from '../../src/run';
+
+/** What one run of the command left. */
+export interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A codec of two codebooks that keeps the mean of each frame, to 15 bits, in its second one. */
+export function meanCodec(): Codec & { closed: boolean } {
+  return {
+    codebooks: 2,
+    closed: false,
+    async encode(pcm, codebooks = 2) {
+      const frames = Math.ceil(pcm.length / 1920);
+      const codes = new Int32Array(codebooks * frames);
+      for (let frame = 0; frame < frames; frame++) {
+        const part = pcm.subarray(frame * 1920, (frame + 1) * 1920);
+        const mean = part.reduce((sum, sample) => sum + sample, 0) / part.length;
+        codes[frame] = frame;
+        if (codebooks > 1) codes[frames + frame] = Math.round((mean + 1) * 16_384);
+      }
+      return { codes, frames };
+    },
+    async decode(codes, codebooks) {
+      const frames = codes.length / codebooks;
+      const pcm = new Float32Array(frames * 1920);
+      for (let i = 0; i < pcm.length; i++) pcm[i] = codes[frames + Math.floor(i / 1920)]! / 16_384 - 1;
+      return pcm;
+    },
+    close() {
+      this.closed = true;
+    },
+  };
+}
+
+/** Models without native code: an echo and {@link meanCodec}. */
+export function fakeModels(changes: Partial<Models> = {}): Models {
+  return {
+    loadEngine: async ({ slots = 1 }) => loopbackEngine({ slots }),
+    loadMimi: async () => meanCodec(),
+    inspectHardware: async () => ({
+      platform: 'linux-x64',
+      node: process.version,
+      cpu: { model: 'Test CPU', threads: 4, isa: ['baseline', 'avx2'], used: 'avx2', engineThreads: 2 },
+      memory: { totalBytes: 8e9, freeBytes: 4e9 },
+    }),
+    ...changes,
+  };
+}
+
+/** Runs the command in this process and collects what it writes. */
+export async function moshi(argv: string[], host: Partial<Host> = {}): Promise<Outcome> {
+  let stdout = '';
+  let stderr = '';
+  const status = await run(argv, {
+    stdout: {
+      write: (text) => {
+        stdout += text;
+      },
+    },
+    stderr: {
+      write: (text) => {
+        stderr += text;
+      },
+    },
+    signal: new AbortController().signal,
+    models: async () => fakeModels(),
+    debug: false,
+    ...host,
+  });
+  return { status, stdout, stderr };
+}

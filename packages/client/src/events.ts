@@ -1,0 +1,71 @@
+import type { Message } from '@moshi/protocol';
+import type { MoshiError } from './errors';
+import type { SessionMetrics } from './metrics';
+import type { SessionState } from './state';
+
+/** A piece of what the model says, UTF-8 complete; a leading space starts a new word. */
+export interface TextEvent {
+  readonly text: string;
+  /** Seconds of reply audio received when the text arrived: its place on the reply's own clock. */
+  readonly time: number;
+  /** Colour index, only from servers that send coloured text. */
+  readonly color?: number;
+}
+
+/** Decoded reply audio, handed out as soon as its page is complete. */
+export interface AudioEvent {
+  /** 24 kHz mono samples in [-1, 1]; any length, usually 960 or 1920. Yours to keep. */
+  readonly pcm: Float32Array;
+  /** Seconds of reply audio before the first sample of `pcm`. */
+  readonly time: number;
+}
+
+/** The place in line while the server is not ready. */
+export interface WaitingEvent {
+  /** 1 is next; undefined when the server does not tell. */
+  readonly position?: number;
+}
+
+/** Microphone audio thrown away because the connection did not take it; the oldest goes first. */
+export interface DroppedEvent {
+  /** Milliseconds dropped now. */
+  readonly ms: number;
+  /** Milliseconds dropped since the session began. */
+  readonly totalMs: number;
+}
+
+/** How the connection ended. */
+export interface ClosedEvent {
+  /** WebSocket close code; 1005 and 1006 mean that none was received. */
+  readonly code: number;
+  readonly reason: string;
+  /** True when both sides said goodbye, false when the connection just broke. */
+  readonly clean: boolean;
+  /** Why, unless the session was closed by this side or ended normally. */
+  readonly error?: MoshiError;
+}
+
+/**
+ * The events of a session and their arguments. An event that the server caused before `connect` returned is kept and
+ * delivered once listeners had their chance to attach. At the end come, in this order: `error` (if any), `state`, `closed`.
+ */
+export interface SessionEvents {
+  text: (event: TextEvent) => void;
+  audio: (event: AudioEvent) => void;
+  state: (state: SessionState) => void;
+  /** Only seen through {@link ConnectOptions.on}: once `connect` has returned, the wait is over. */
+  waiting: (event: WaitingEvent) => void;
+  /** The server's JSON about itself, as sent. */
+  metadata: (metadata: unknown) => void;
+  /** Once a second while the session is ready. */
+  metrics: (metrics: SessionMetrics) => void;
+  dropped: (event: DroppedEvent) => void;
+  /** Every message as decoded, before anything else is done with it. */
+  message: (message: Message) => void;
+  /** Something went wrong; unless the session closes next, it goes on. */
+  error: (error: MoshiError) => void;
+  closed: (event: ClosedEvent) => void;
+}
+
+/** Listeners by event name, to attach before the connection is opened. */
+export type SessionListeners = Partial<SessionEvents>;

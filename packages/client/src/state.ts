@@ -1,0 +1,12 @@
+import type { MoshiError } from './errors';
+
+/**
+ * Where a session is. `waiting` means the socket is open and the server is not ready: the call is in line, or the
+ * server is stepping through its prompts; `position` is the place in line (1 is next) where the server tells it.
+ */
+export type SessionState =
+  | { readonly status: 'connecting' }
+  | { readonly status: 'waiting'; readonly position?: number }
+  | { readonly status: 'ready' }
+  | { readonly status: 'closing' }
+  | { readonly status: 'closed'; readonly code: number; readonly reason: string; readonly error?: MoshiError };

@@ -1,0 +1,9 @@
+/** What `setTimeout` returns, in Node and in browsers. */
+export type Timer = ReturnType<typeof setTimeout>;
+
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** A timeout of `ms` milliseconds; 0, and more than a timer can hold, mean never. */
+export function startTimer(callback: () => void, ms: number): Timer | undefined {
+  return ms > 0 && ms <= LONGEST_MS ? setTimeout(callback, ms) : undefined;
+}

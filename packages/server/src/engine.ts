@@ -1,0 +1,96 @@
+/** How an engine should sample its tokens. A field left out takes the model's default (given here for Moshi). */
+export interface SamplingOptions {
+  /** Temperature of the text token, 0 = greedy; Moshi's default is 0.7. */
+  textTemperature?: number;
+  /** How many of the likeliest text tokens may be drawn; Moshi's default is 25. */
+  textTopK?: number;
+  /** Temperature of the audio tokens, 0 = greedy; Moshi's default is 0.8. */
+  audioTemperature?: number;
+  /** How many of the likeliest audio tokens may be drawn; Moshi's default is 250. */
+  audioTopK?: number;
+  /** Seed of the text sampler; `seed` when left out. */
+  textSeed?: number;
+  /** Seed of the audio sampler; `seed` when left out. */
+  audioSeed?: number;
+  /** Seed of both samplers; random when left out. */
+  seed?: number;
+  /** Divides the logits of recent text tokens, 1 = off. */
+  repetitionPenalty?: number;
+  /** How many text tokens back the penalty looks. */
+  repetitionPenaltyContext?: number;
+  /** Added to the logit of the padding token: above 0 the model speaks less, below 0 more. */
+  padMult?: number;
+}
+
+/** What one conversation asks of the engine. */
+export interface EngineSessionOptions extends SamplingOptions {
+  /** Name of a voice the engine knows; the engine refuses names it does not know (and must never use them as paths). */
+  voice?: string;
+  /** Text prompt: the role the model plays. */
+  prompt?: string;
+}
+
+/** What an engine is, told to clients in the metadata message and on the plain page. */
+export interface EngineInfo {
+  /** Name of the model, such as `kyutai/moshiko-pytorch-bf16`. */
+  model: string;
+  /** Model family; `loopback` has no model. */
+  dialect: 'moshi' | 'personaplex' | 'loopback';
+  /** Samples a second of all PCM. */
+  sampleRate: 24000;
+  /** Samples in one frame (80 ms). */
+  frameSamples: 1920;
+  /** Conversations the engine can hold at the same time, at least 1. */
+  slots: number;
+  /** False when the weights are random (the embedded default): it then babbles and that is no fault. */
+  trained: boolean;
+  /** Free facts about this engine (device, weight type, …), passed on to clients that ask for them. */
+  details: Record<string, string | number | boolean>;
+}
+
+/** The answer to one input frame. */
+export interface EngineFrame {
+  /** Index of the input frame it answers, from 0 after `open` and after `reset`. */
+  step: number;
+  /** 1920 samples of mono PCM in [-1, 1], or null while the model's delay fills (the first frame of Moshi). */
+  pcm: Float32Array | null;
+  /** Raw text piece with `▁` as a space, or null when the text token is padding. */
+  text: string | null;
+  /** Id of the text token, -1 when there is none. */
+  token: number;
+  /** Where the time of this step went, in milliseconds. */
+  timing: { encodeMs: number; lmMs: number; decodeMs: number };
+}
+
+/** One conversation inside an engine; it holds a slot until {@link EngineSession.close} resolves. */
+export interface EngineSession {
+  /** Takes mono 24 kHz PCM of any length, copies it and cuts it into frames; each whole frame gives one `frame` event. */
+  push(pcm: Float32Array): void;
+  /** Whole frames pushed but not yet stepped. */
+  readonly queued: number;
+  /** Starts the conversation anew and drops queued input. */
+  reset(): Promise<void>;
+  /** Gives the slot back; idempotent, no events after it resolves. */
+  close(): Promise<void>;
+  /** Calls the listener with the answer to each input frame, in order. */
+  on(event: 'frame', listener: (frame: EngineFrame) => void): this;
+  /** Calls the listener when this conversation cannot go on. */
+  on(event: 'error', listener: (error: Error) => void): this;
+  /** Takes the `frame` listener away. */
+  off(event: 'frame', listener: (frame: EngineFrame) => void): this;
+  /** Takes the `error` listener away. */
+  off(event: 'error', listener: (error: Error) => void): this;
+}
+
+/** Whatever turns the user's audio into the model's; the server knows nothing else about models. */
+export interface Engine {
+  /** What this engine is; constant. */
+  readonly info: EngineInfo;
+  /**
+   * Opens a conversation with its prompts already stepped in.
+   * Rejects with `code: 'ENGINE_FULL'` when no slot is free and `code: 'ENGINE_BAD_OPTION'` when an option is bad.
+   */
+  open(options?: EngineSessionOptions): Promise<EngineSession>;
+  /** Closes every session and frees the model. The server never calls it: the engine is its owner's. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,54 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Refusal } from '../access';
+
+/** Answers with one line of plain text. */
+export function sendText(request: IncomingMessage, response: ServerResponse, status: number, text: string): void {
+  send(request, response, status, 'text/plain; charset=utf-8', `${text}\n`);
+}
+
+/** Answers with JSON. */
+export function sendJson(request: IncomingMessage, response: ServerResponse, status: number, value: unknown): void {
+  send(request, response, status, 'application/json; charset=utf-8', `${JSON.stringify(value)}\n`);
+}
+
+/** Answers with a whole body; HEAD gets its headers only. */
+export function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  type: string,
+  body: string,
+): void {
+  const bytes = Buffer.from(body);
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': bytes.length,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  });
+  response.end(request.method === 'HEAD' ? undefined : bytes);
+}
+
+const reasons: Readonly<Record<number, string>> = {
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  429: 'Too Many Requests',
+  503: 'Service Unavailable',
+};
+
+/** Refuses an upgrade: there is no ServerResponse yet, so the answer is written by hand. */
+export function refuseUpgrade(socket: Duplex, { status, text, headers = {} }: Refusal): void {
+  const body = Buffer.from(`${text}\n`);
+  const lines = Object.entries({
+    connection: 'close',
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': body.length,
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  // The peer may be gone already; that is no event for anybody.
+  socket.on('error', () => {});
+  socket.once('finish', () => socket.destroy());
+  socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 ${status} ${reasons[status]}\r\n${lines.join('')}\r\n`), body]));
+}

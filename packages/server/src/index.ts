@@ -1,0 +1,22 @@
+/**
+ * A Moshi-compatible speech server for any engine: `createServer({ engine })`.
+ *
+ * @packageDocumentation
+ */
+export type {
+  Engine,
+  EngineFrame,
+  EngineInfo,
+  EngineSession,
+  EngineSessionOptions,
+  SamplingOptions,
+} from './engine';
+export { ServerError, type ServerErrorCode } from './errors';
+export type { Readiness } from './http/routes';
+export type { Logger } from './logger';
+export { type LoopbackOptions, loopbackEngine } from './loopback';
+export { defaultLimits, type ServerLimits, type ServerOptions, type TlsFiles } from './options';
+export { createServer, type Server, type ServerEvents } from './server';
+export type { ServerSession, ServerSessionEvents, SessionEnd } from './session/server-session';
+export type { SessionState, SessionStats } from './session/state';
+export { version } from './version';

@@ -1,0 +1,13 @@
+// Before packing @moshi/engine-cuda: puts the addon built here where the package looks for its platform's.
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fail, ROOT, run } from './steps.mjs';
+
+const engine = join(ROOT, 'packages', 'engine-cuda');
+const built = join(engine, 'native', 'build', 'moshi.node');
+if (!existsSync(built)) fail('native/build/moshi.node is missing: run `npm run build` first.');
+const folder = join(engine, 'prebuilds', `${process.platform}-${process.arch}`);
+mkdirSync(folder, { recursive: true });
+copyFileSync(built, join(folder, 'moshi.node'));
+// Line numbers are for this machine; users get a third of the size.
+await run('strip', ['--strip-unneeded', join(folder, 'moshi.node')], { quiet: true });
