@@ -16,10 +16,10 @@ namespace {
 // Below this many multiply-adds waking a thread costs more than it saves.
 constexpr int64_t kWorthSplitting = 200'000;
 
-float activation(Activation kind, float v) {
+float activation(Activation kind, float v, float alpha = 1) {
   switch (kind) {
     case Activation::Elu:
-      return v > 0 ? v : std::expm1(v);
+      return v > 0 ? v : alpha * std::expm1(v);
     case Activation::Gelu:
       return 0.5f * v * (1.0f + std::erf(v * 0.70710678118654752f));
     case Activation::Silu:
@@ -125,9 +125,9 @@ void CpuBackend::norm(const Norm& norm, const float* x, float* y, int64_t n, int
   }
 }
 
-void CpuBackend::activate(Activation kind, const float* x, float* y, int64_t count) {
+void CpuBackend::activate(Activation kind, const float* x, float* y, int64_t count, float alpha) {
   split(count, count * 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] = activation(kind, x[i]);
+    for (int64_t i = begin; i < end; ++i) y[i] = activation(kind, x[i], alpha);
   });
 }
 

@@ -21,7 +21,7 @@ class CpuBackend : public Backend {
               bool add) override;
   void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) override;
   void norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) override;
-  void activate(Activation kind, const float* x, float* y, int64_t count) override;
+  void activate(Activation kind, const float* x, float* y, int64_t count, float alpha) override;
   void gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) override;
   void add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) override;
   void add_bias(float* y, const float* bias, int64_t n, int64_t dim) override;

@@ -199,7 +199,6 @@ void SentencePiece::index(const std::string& what) {
     }
     if (piece.kind == Kind::Normal) {
       min_score_ = first ? piece.score : std::min(min_score_, piece.score);
-      max_score_ = first ? piece.score : std::max(max_score_, piece.score);
       first = false;
     }
     if (piece.kind == Kind::UserDefined && !piece.text.empty()) user_symbols_.push_back(piece.text);
@@ -302,10 +301,9 @@ std::vector<std::pair<std::string_view, int>> SentencePiece::best_path(std::stri
       if (found == by_text_.end()) continue;
       const Piece& piece = pieces_[static_cast<size_t>(found->second)];
       if (piece.kind == Kind::Unused) continue;
-      const double score =
-          piece.kind == Kind::UserDefined ? static_cast<float>(length) * max_score_ - 0.1 : piece.score;
-      // Rounded to float before comparing, as library 0.2.2 does: it decides exact ties.
-      offer(at + length, at, found->second, static_cast<float>(score + here));
+      // As library 0.2.2 scores them, in float: it decides exact ties. A user's symbol wins by its length alone.
+      const float score = piece.kind == Kind::UserDefined ? static_cast<float>(length) * 0.1f - 0.1f : piece.score;
+      offer(at + length, at, found->second, score + here);
       single |= length == character;
     }
     if (!single) offer(at + character, at, unk_id_, unk_score + here);

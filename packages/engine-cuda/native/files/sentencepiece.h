@@ -58,7 +58,7 @@ class SentencePiece {
   std::vector<std::string_view> user_symbols_;
   int byte_ids_[256];
   size_t longest_ = 0;
-  float min_score_ = 0, max_score_ = 0;
+  float min_score_ = 0;
   int unk_id_ = 0, bos_id_ = 1, eos_id_ = 2, pad_id_ = -1;
   int model_type_ = 1;
   bool byte_fallback_ = false, add_dummy_prefix_ = true, remove_extra_whitespaces_ = true, escape_whitespaces_ = true;

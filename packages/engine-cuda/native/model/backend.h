@@ -105,7 +105,8 @@ class Backend {
   // y[i] (+)= table[ids[i * id_stride]]; id -1 stands for zeros.
   virtual void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) = 0;
   virtual void norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) = 0;
-  virtual void activate(Activation kind, const float* x, float* y, int64_t count) = 0;
+  // alpha is ELU's.
+  virtual void activate(Activation kind, const float* x, float* y, int64_t count, float alpha = 1) = 0;
   // y[n, h] = act(x[:, :h]) * x[:, h:] for x [n, 2h].
   virtual void gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) = 0;
   // x[n, dim] += scale[dim] * update[n, dim]; a null scale means 1.

@@ -58,9 +58,11 @@ class Section {
     }
     return out;
   }
+  // A key that is absent, null, false or an empty object asks for nothing.
   void refuse(const std::string& key, const std::string& why) const {
     const Json* value = json_.find(key);
-    if (value && !(value->kind() == Json::Kind::Bool && !value->boolean(key)))
+    const bool off = value && value->kind() == Json::Kind::Bool && !value->boolean(key);
+    if (value && !off && !(value->is_object() && value->members().empty()))
       throw Error(kBadModel, "config: " + name(key) + ": " + why);
   }
   std::string name(const std::string& key) const { return place_.empty() ? key : place_ + "." + key; }
@@ -87,13 +89,16 @@ void check(const TransformerConfig& config, const std::string& place) {
 }  // namespace
 
 Activation parse_activation(const std::string& name) {
-  if (name == "ELU" || name == "elu") return Activation::Elu;
-  if (name == "gelu") return Activation::Gelu;
-  if (name == "silu") return Activation::Silu;
-  if (name == "relu") return Activation::Relu;
-  if (name == "sigmoid") return Activation::Sigmoid;
-  if (name == "tanh") return Activation::Tanh;
-  if (name == "identity") return Activation::Identity;
+  // Functions and module classes of the reference's framework, which differ in capitals only.
+  std::string lower;
+  for (const char c : name) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (lower == "elu") return Activation::Elu;
+  if (lower == "gelu") return Activation::Gelu;
+  if (lower == "silu") return Activation::Silu;
+  if (lower == "relu") return Activation::Relu;
+  if (lower == "sigmoid") return Activation::Sigmoid;
+  if (lower == "tanh") return Activation::Tanh;
+  if (lower == "identity") return Activation::Identity;
   throw Error(kBadModel, "config: unknown activation '" + name + "'");
 }
 
@@ -137,6 +142,8 @@ MimiConfig MimiConfig::parse(const Json& json) {
   seanet.last_kernel = sea.count_or("last_kernel_size", 7);
   seanet.true_skip = sea.flag_or("true_skip", true);
   seanet.activation = parse_activation(sea.text_or("activation", "ELU"));
+  if (sea.has("activation_params"))
+    seanet.alpha = static_cast<float>(sea.section("activation_params").real_or("alpha", 1));
   seanet.ratios = sea.counts("ratios", 1);
   if (sea.text_or("norm", "none") != "none")
     throw Error(kBadModel, "config: seanet.norm must be 'none': fuse weight norm into the weights first");
@@ -168,6 +175,7 @@ MimiConfig MimiConfig::parse(const Json& json) {
                         .norm = tr.text_or("norm", "layer_norm"),
                         .gating = tr.text_or("gating", "none"),
                         .positions = tr.text_or("positional_embedding", "sin"),
+                        .positional_scale = static_cast<float>(tr.real_or("positional_scale", 1)),
                         .layer_scale = tr.has("layer_scale")};
   config.transformer_input = tr.whole_or("input_dimension", config.transformer.dim);
   config.transformer_output =
@@ -243,6 +251,7 @@ LmConfig LmConfig::parse(const Json& json) {
                      .norm = top.text_or("norm", "layer_norm"),
                      .gating = top.text_or("gating", "none"),
                      .positions = top.text_or("positional_embedding", "sin"),
+                     .positional_scale = static_cast<float>(top.real_or("positional_scale", 1)),
                      .layer_scale = top.has("layer_scale")};
   if (config.temporal.context == 0)
     throw Error(kBadModel, "config: context is missing: a conversation needs a limit on its memory");
@@ -271,12 +280,14 @@ LmConfig LmConfig::parse(const Json& json) {
     config.depth = config.temporal;
     config.depth.dim = top.whole("depformer_dim");
     config.depth.heads = top.count("depformer_num_heads");
-    config.depth.layers = top.count("depformer_num_layers");
+    config.depth.layers = top.count_or("depformer_num_layers", config.temporal.layers);
     config.depth.kv_repeat = top.count_or("depformer_kv_repeat", config.temporal.kv_repeat);
     config.depth.context = 0;
     config.depth.max_period = static_cast<float>(top.real_or("depformer_max_period", config.temporal.max_period));
     config.depth.gating = top.text_or("depformer_gating", config.temporal.gating);
     config.depth.positions = top.text_or("depformer_pos_emb", "sin");
+    config.depth.positional_scale =
+        static_cast<float>(top.real_or("depformer_positional_scale", config.temporal.positional_scale));
     // A key that is present but null overrides the temporal transformer's value with "off".
     if (json.members().count("depformer_layer_scale")) config.depth.layer_scale = top.has("depformer_layer_scale");
     check(config.depth, "the depth transformer");

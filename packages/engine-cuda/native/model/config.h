@@ -18,6 +18,7 @@ struct TransformerConfig {
   std::string norm = "layer_norm";
   std::string gating = "none";  // "none" = linear, gelu, linear
   std::string positions = "sin";
+  float positional_scale = 1;  // of sinusoidal positions
   bool layer_scale = false;
 };
 
@@ -30,6 +31,7 @@ struct MimiConfig {
     int kernel = 7, residual_kernel = 3, last_kernel = 3;
     bool true_skip = true;
     Activation activation = Activation::Elu;
+    float alpha = 1;                         // of ELU
     std::vector<int> ratios = {8, 6, 5, 4};  // decoder order
   } seanet;
   struct Quantizer {

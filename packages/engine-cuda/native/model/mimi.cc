@@ -44,12 +44,11 @@ Mimi::Mimi(const Weights& weights, const MimiConfig& config)
       decoder_(Seanet::decoder(weights, config)),
       encoder_transformer_(load_transformer(weights, "encoder_transformer", config)),
       decoder_transformer_(load_transformer(weights, "decoder_transformer", config)),
-      quantizer_(weights, config.quantizer),
-      downsample_(weights, "downsample.conv.conv.conv", resample_shape(config, true)),
-      upsample_(weights, "upsample.convtr.convtr.convtr", resample_shape(config, false), true) {
-  if (config.resample() < 2)
-    throw Error(kBadModel, "config: codecs without a resampling step between hop and frame cannot be run");
+      quantizer_(weights, config.quantizer) {
   if (config.transformer.context == 0) throw Error(kBadModel, "config: transformer.context is missing");
+  if (config.resample() == 1) return;
+  downsample_.emplace(weights, "downsample.conv.conv.conv", resample_shape(config, true));
+  upsample_.emplace(weights, "upsample.convtr.convtr.convtr", resample_shape(config, false), true);
 }
 
 MimiState Mimi::make_state(const Seanet& seanet, const Projected& projected, ConvState resample, int64_t frames) const {
@@ -79,7 +78,10 @@ void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebo
   run(encoder_transformer_, state.transformer, latent, rows);
   if (tap) tap("enc_transformer", latent, rows, dim);
   float* resampled = resampled_.get(backend_, frames * dim);
-  downsample_.forward(state.resample, latent, rows, resampled);
+  if (downsample_)
+    downsample_->forward(state.resample, latent, rows, resampled);
+  else
+    std::memcpy(resampled, latent, static_cast<size_t>(rows * dim) * sizeof(float));
   if (tap) tap("enc_latent", resampled, frames, dim);
   quantizer_.encode(resampled, frames, codebooks, codes);
 }
@@ -91,7 +93,10 @@ void Mimi::decode(MimiState& state, const int32_t* codes, int64_t frames, int co
   quantizer_.decode(codes, frames, codebooks, latent);
   if (tap) tap("dec_latent", latent, frames, dim);
   float* resampled = resampled_.get(backend_, rows * dim);
-  upsample_.forward(state.resample, latent, frames, resampled);
+  if (upsample_)
+    upsample_->forward(state.resample, latent, frames, resampled);
+  else
+    std::memcpy(resampled, latent, static_cast<size_t>(rows * dim) * sizeof(float));
   if (tap) tap("dec_upsample", resampled, rows, dim);
   run(decoder_transformer_, state.transformer, resampled, rows);
   if (tap) tap("dec_transformer", resampled, rows, dim);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,10 @@ class Mimi {
   // Live: the ring of the reference's streaming mode. `frames` > 0 instead gives whole-file ("one-shot") results for
   // calls of at most that many frames: the ring is made long enough that no call hides a position inside the context.
   MimiState make_encoder(int64_t frames = 0) const {
-    return make_state(encoder_, encoder_transformer_, downsample_.make_state(), frames);
+    return make_state(encoder_, encoder_transformer_, downsample_ ? downsample_->make_state() : ConvState(), frames);
   }
   MimiState make_decoder(int64_t frames = 0) const {
-    return make_state(decoder_, decoder_transformer_, upsample_.make_state(), frames);
+    return make_state(decoder_, decoder_transformer_, upsample_ ? upsample_->make_state() : ConvState(), frames);
   }
 
   // pcm [frames * frame_samples] → codes [frames, codebooks].
@@ -63,8 +64,8 @@ class Mimi {
   Seanet encoder_, decoder_;
   Projected encoder_transformer_, decoder_transformer_;
   Quantizer quantizer_;
-  Conv downsample_;
-  ConvTranspose upsample_;
+  std::optional<Conv> downsample_;  // absent where the encoder's hop is a frame already
+  std::optional<ConvTranspose> upsample_;
   mutable Scratch latent_, resampled_, projected_;
 };
 

@@ -17,16 +17,21 @@ Quantizer::Chain Quantizer::load_chain(const Weights& weights, const std::string
   Chain chain;
   const int64_t dim = config_.dimension;
   if (count == 0) return chain;
-  if (config_.input != dim) chain.input = weights.matrix(prefix + "input_proj.weight", dim, config_.input);
-  if (config_.output != dim) chain.output = weights.matrix(prefix + "output_proj.weight", config_.output, dim);
+  // Published codecs project even where the sizes agree.
+  if (config_.input != dim || weights.has(prefix + "input_proj.weight"))
+    chain.input = weights.matrix(prefix + "input_proj.weight", dim, config_.input);
+  if (config_.output != dim || weights.has(prefix + "output_proj.weight"))
+    chain.output = weights.matrix(prefix + "output_proj.weight", config_.output, dim);
   for (int i = 0; i < count; ++i) {
     const std::string name = prefix + "vq.layers." + std::to_string(i) + "._codebook.";
     // Older files call the running sums of training by other names.
-    const auto either = [&](const char* now, const char* before) {
-      return name + (weights.has(name + now) || !weights.has(name + before) ? now : before);
+    const auto known = [&](const std::string& now, std::initializer_list<const char*> before) {
+      for (const char* old : before)
+        if (weights.has(name + old)) return name + old;
+      return name + now;
     };
-    std::vector<float> table = weights.vector(either("embedding_sum", "embed_avg"), config_.bins * dim);
-    const std::vector<float> usage = weights.vector(either("cluster_usage", "cluster_size"), config_.bins);
+    std::vector<float> table = weights.vector(known("embedding_sum", {"embed_sum", "embed_avg"}), config_.bins * dim);
+    const std::vector<float> usage = weights.vector(known("cluster_usage", {"cluster_size"}), config_.bins);
     for (int64_t bin = 0; bin < config_.bins; ++bin)
       for (int64_t d = 0; d < dim; ++d)
         table[static_cast<size_t>(bin * dim + d)] /= std::max(usage[static_cast<size_t>(bin)], 1e-5f);

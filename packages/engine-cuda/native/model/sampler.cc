@@ -15,7 +15,7 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
   std::vector<float> weights(n);
   float top = -INFINITY;
   for (const float logit : logits) top = std::max(top, logit / rule.temperature);
-  float total = 0;
+  double total = 0;
   for (size_t i = 0; i < n; ++i) {
     const float weight = std::exp(logits[i] / rule.temperature - top);
     // A broken checkpoint may give NaN, which no ordering below could bear.
@@ -23,7 +23,7 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
     total += weights[i];
   }
   if (total > 0)
-    for (float& weight : weights) weight /= total;
+    for (float& weight : weights) weight = static_cast<float>(weight / total);
   if (rule.top_p <= 0 && (rule.top_k <= 0 || static_cast<size_t>(rule.top_k) >= n)) return weights;
 
   std::vector<uint32_t> order(n);
@@ -31,18 +31,23 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
   const auto heavier = [&](uint32_t a, uint32_t b) {
     return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
   };
-  size_t kept;
   if (rule.top_p > 0) {
     std::sort(order.begin(), order.end(), heavier);
-    float before = 0, sum = 0;
-    for (kept = 0; kept < n && before <= rule.top_p; ++kept) before += weights[order[kept]];
-    for (size_t i = 0; i < kept; ++i) sum += weights[order[i]];
-    for (size_t i = 0; i < kept; ++i) weights[order[i]] /= sum;
+    // Summed in double and rounded a token at a time, as the reference's cumsum: among ties the rounding decides.
+    double running = 0, kept = 0;
+    for (const uint32_t token : order) {
+      running += weights[token];
+      if (static_cast<float>(running) - weights[token] > rule.top_p)
+        weights[token] = 0;
+      else
+        kept += weights[token];
+    }
+    for (float& weight : weights) weight = static_cast<float>(weight / kept);
   } else {
-    kept = static_cast<size_t>(rule.top_k);
-    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), heavier);
+    const auto end = order.begin() + rule.top_k;
+    std::nth_element(order.begin(), end, order.end(), heavier);
+    for (auto token = end; token != order.end(); ++token) weights[*token] = 0;
   }
-  for (size_t i = kept; i < n; ++i) weights[order[i]] = 0;
   return weights;
 }
 

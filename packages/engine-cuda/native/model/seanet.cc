@@ -93,7 +93,7 @@ std::span<const float> Seanet::forward(SeanetState& state, const float* x, int64
   };
   for (const Stage& stage : stages_) {
     if (std::holds_alternative<Elu>(stage)) {
-      backend_.activate(config_.activation, now, now, count);
+      backend_.activate(config_.activation, now, now, count, config_.alpha);
     } else if (const auto* conv = std::get_if<Conv>(&stage)) {
       advance(*conv, time / conv->stride());
     } else if (const auto* transposed = std::get_if<ConvTranspose>(&stage)) {
@@ -102,9 +102,9 @@ std::span<const float> Seanet::forward(SeanetState& state, const float* x, int64
       const Residual& block = std::get<Residual>(stage);
       float* inner = inner_.get(backend_, count);
       float* middle = middle_.get(backend_, time * block.first.outputs());
-      backend_.activate(config_.activation, now, inner, count);
+      backend_.activate(config_.activation, now, inner, count, config_.alpha);
       block.first.forward(state[next++], inner, time, middle);
-      backend_.activate(config_.activation, middle, middle, time * block.first.outputs());
+      backend_.activate(config_.activation, middle, middle, time * block.first.outputs(), config_.alpha);
       block.second.forward(state[next++], middle, time, inner);
       if (block.shortcut) {
         float* skip = there->get(backend_, count);

@@ -91,8 +91,8 @@ void Transformer::add_sin_positions(float* x, std::span<const Row> rows) const {
     for (int64_t k = 0; k < half; ++k) {
       const float period = std::pow(config_.max_period, static_cast<float>(k) / static_cast<float>(half - 1));
       const float phase = static_cast<float>(rows[i].position) / period;
-      row[k] += std::cos(phase);
-      row[half + k] += std::sin(phase);
+      row[k] += config_.positional_scale * std::cos(phase);
+      row[half + k] += config_.positional_scale * std::sin(phase);
     }
   }
 }

@@ -180,7 +180,7 @@ void check_configs() {
                                                      {"\"rope\"", "\"spiral\""},
                                                      {"\"context\":12", "\"x\":1"},
                                                      {"[0,0,1", "[0,0,-1"},
-                                                     {"\"gating\"", "\"conditioners\":{},\"gating\""}};
+                                                     {"\"gating\"", "\"conditioners\":{\"x\":1},\"gating\""}};
   for (const auto& [from, to] : bad) {
     std::string text = sound;
     text.replace(text.find(from), std::strlen(from), to);

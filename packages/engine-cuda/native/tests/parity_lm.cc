@@ -18,7 +18,10 @@ constexpr float kNoValue = -12345.0f;  // stands for NaN in the cases
 class LmCase {
  public:
   LmCase(const Case& one, Backend& backend, Report& report)
-      : report_(report), expected_(one.file("expected.safetensors")), weights_(one.file("model.safetensors")) {
+      : one_(one),
+        report_(report),
+        expected_(one.file("expected.safetensors")),
+        weights_(one.file("model.safetensors")) {
     const std::string path = one.file("config.json");
     lm_ = std::make_unique<Lm>(Weights(weights_, backend), read_config(path, Dialect::Moshi));
     greedy_.text = greedy_.audio = {0, 0, 0};
@@ -210,18 +213,23 @@ class LmCase {
     if (expected_.has(steps_name)) report_.same(steps_name, none, expected_.integers(steps_name));
   }
 
-  // Two conversations in one batch; the second runs on some steps only and is reset once, where its output says so.
+  // Two conversations in one batch; the second runs on some steps only and is reset once: where the README says, or
+  // else where its output shows it.
   void company() {
     const Ints user = expected_.integers("batch_user"), mask = expected_.integers("batch_exec_mask_row1"),
                want = expected_.integers("batch_emitted");
     const size_t rows = static_cast<size_t>(expected_.info("batch_user").shape.at(1)), steps = mask.size();
     const size_t out_rows = static_cast<size_t>(1 + config().generated_codebooks);
     Generation first(*lm_, greedy_), second(*lm_, greedy_);
+    const std::string readme = one_.readme();
+    std::smatch match;
+    const bool told = std::regex_search(readme, match, std::regex("row 1 (?:is|was) reset before step (\\d+)"));
+    const size_t reset_before = told ? std::stoul(match[1]) : steps;
     bool second_speaks = false;
     std::vector<Ints> emitted[2];
     for (size_t t = 0; t < steps; ++t) {
       const bool silent = want[out_rows * steps + t] == kUngenerated;
-      if (mask[t] && silent && second_speaks) {
+      if (told ? t == reset_before : mask[t] && silent && second_speaks) {
         second.reset();
         second_speaks = false;
       }
@@ -304,6 +312,7 @@ class LmCase {
     if (expected_.has("extra_heads")) report_.close("extra_heads", heads, expected_.floats("extra_heads"));
   }
 
+  const Case& one_;
   Report& report_;
   Safetensors expected_, weights_;
   std::unique_ptr<Lm> lm_;

@@ -1,6 +1,7 @@
 // Token distributions and the SentencePiece tokenizer.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <regex>
 
 #include "core/error.h"
@@ -36,15 +37,23 @@ void check_sampling(const Case& one, Report& report) {
       std::vector<float> want = expected.floats(kind + name), got;
       for (size_t r = 0; r < rows; ++r) {
         std::vector<float> weights = token_weights(row(logits, r), rule);
-        float total = 0;
+        double total = 0;
         for (const float weight : weights) total += weight;
         if (kind[0] == 'p')
-          for (float& weight : weights) weight /= total;
-        // Which of equal tokens survive is an artifact of the reference's ordering: compare those rows as multisets.
-        const auto level = row(logits, r);
-        if (*std::max_element(level.begin(), level.end()) == *std::min_element(level.begin(), level.end())) {
-          std::sort(weights.begin(), weights.end());
-          std::sort(row(want, r).begin(), row(want, r).end());
+          for (float& weight : weights) weight = static_cast<float>(weight / total);
+        // Which of equally likely tokens survive is an artifact of the reference's ordering: compare them as multisets.
+        std::map<float, std::vector<size_t>> ties;
+        const std::vector<float> level = token_weights(row(logits, r), {rule.temperature, 0, 0});
+        for (size_t i = 0; i < card; ++i) ties[level[i]].push_back(i);
+        const auto sort_within = [&](std::span<float> values, const std::vector<size_t>& places) {
+          std::vector<float> sorted;
+          for (const size_t place : places) sorted.push_back(values[place]);
+          std::sort(sorted.begin(), sorted.end());
+          for (size_t i = 0; i < places.size(); ++i) values[places[i]] = sorted[i];
+        };
+        for (const auto& [weight, places] : ties) {
+          sort_within(weights, places);
+          sort_within(row(want, r), places);
         }
         got.insert(got.end(), weights.begin(), weights.end());
       }
