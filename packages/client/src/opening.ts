@@ -36,7 +36,7 @@ export class Opening {
   accept(bytes: number): boolean {
     this.#startTimer();
     this.#bytes += bytes + MESSAGE_OVERHEAD_BYTES;
-    return true;
+    return this.#bytes <= MAX_EARLY_BYTES;
   }
 
   /** Ends the timeout; the signal is obeyed until `stop`. */
