@@ -1,5 +1,5 @@
 // npm run build: the native engine and every package, only what changed since the last time.
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { checkTools, install, ROOT, step } from './steps.mjs';
@@ -29,6 +29,7 @@ function isFresh(name) {
   const output = join(folder, 'dist', 'index.js');
   if (!existsSync(output)) return false;
   const sources = ['src', 'package.json', 'tsup.config.ts'].map((part) => join(folder, part));
+  sources.push(join(ROOT, 'tsup.base.ts'));
   if (name === 'client' || name === 'server') sources.push(join(ROOT, 'packages', 'opus', 'src'));
   if (name !== 'protocol') sources.push(join(ROOT, 'packages', 'protocol', 'src'));
   return statSync(output).mtimeMs > Math.max(...sources.map(newest));
@@ -40,6 +41,7 @@ export async function build() {
   await make('build the native engine', 'addon');
   for (const name of PACKAGES) {
     if (isFresh(name)) continue;
+    rmSync(join(ROOT, 'packages', name, 'dist'), { recursive: true, force: true });
     const tsup = join(ROOT, 'node_modules', 'tsup', 'dist', 'cli-default.js');
     await step(`build @moshi/${name}`, process.execPath, [tsup], { cwd: join(ROOT, 'packages', name) });
   }

@@ -1,5 +1,4 @@
 import { defineConfig } from 'tsup';
-import { packageBuild } from '../../tsup.base';
+import { opusPackageBuild } from '../../tsup.base';
 
-// libopus-wasm has no CommonJS entry and @moshi/opus is private: both travel inside the bundle.
-export default defineConfig(packageBuild({ noExternal: ['@moshi/opus', 'libopus-wasm'] }));
+export default defineConfig(opusPackageBuild());

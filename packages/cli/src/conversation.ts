@@ -5,7 +5,10 @@ import type { Fragment } from './transcript';
 /** How {@link holdConversation} goes about it. */
 export interface ConversationOptions
   extends Pick<StreamOptions, 'seed' | 'voice' | 'prompt' | 'dialect' | 'insecure'>,
-    Pick<StreamOptions, 'textTemperature' | 'textTopK' | 'audioTemperature' | 'audioTopK' | 'signal'> {
+    Pick<
+      StreamOptions,
+      'textTemperature' | 'textTopK' | 'audioTemperature' | 'audioTopK' | 'signal' | 'handshakeTimeoutMs'
+    > {
   /** Steps the model takes before its first frame of audio, where that is known better than from the server's metadata. */
   readonly delayFrames?: () => number | undefined;
   /** Called when the server is ready. */
@@ -27,6 +30,9 @@ export interface Conversation {
 /** What Opus delays the sound, on the way there and on the way back, in samples at 24 kHz: 2 × 6.5 ms. */
 export const CODEC_DELAY_SAMPLES = 312;
 
+/** Nobody listens, so a model that takes its time over a step is only slow. */
+const IDLE_MS = 120_000;
+
 /**
  * Plays a recording (24 kHz mono, [-1, 1]) to a server as fast as it answers and lays the reply beside it in time: the
  * steps a model is silent at the start and the codec's delay are evened out. Throws what `connectStream` throws.
@@ -41,7 +47,7 @@ export async function holdConversation(
   const fragments: Fragment[] = [];
   let metadata: Readonly<Record<string, unknown>> | undefined;
   let metrics: SessionMetrics | undefined;
-  for await (const event of connectStream(url, frames(input), stream)) {
+  for await (const event of connectStream(url, frames(input), { idleTimeoutMs: IDLE_MS, ...stream })) {
     if (event.type === 'audio') {
       parts.push(event);
       onProgress?.(event.time + event.pcm.length / SAMPLE_RATE);

@@ -48,6 +48,16 @@ function correlation(a: ArrayLike<number>, b: ArrayLike<number>, shift = 0): num
   return ab / Math.sqrt(aa * bb);
 }
 
+/** How many samples `b` lies behind `a`, as far as their likeness tells. */
+function lag(a: Float32Array, b: Float32Array, range: number, step: number): number {
+  let best = { shift: 0, likeness: Number.NEGATIVE_INFINITY };
+  for (let shift = -range; shift <= range; shift += step) {
+    const likeness = correlation(a, b, shift);
+    if (likeness > best.likeness) best = { shift, likeness };
+  }
+  return best.shift;
+}
+
 describe('moshi converse', () => {
   it('echoes a recording through a server of its own, aligned in time', async () => {
     const original = speech(3.01, 24_000);
@@ -61,12 +71,7 @@ describe('moshi converse', () => {
     expect(wav.pcm).toHaveLength(original.length);
     expect(correlation(envelope(original), envelope(wav.pcm))).toBeGreaterThan(0.97);
     // The very samples lie where they were, within a millisecond.
-    const shifts = Array.from({ length: 81 }, (_, i) => i - 40);
-    const best = shifts.reduce((a, b) =>
-      correlation(original, wav.pcm, b) > correlation(original, wav.pcm, a) ? b : a,
-    );
-    expect(Math.abs(best)).toBeLessThanOrEqual(24);
-    expect(correlation(original, wav.pcm)).toBeGreaterThan(0.9);
+    expect(Math.abs(lag(original, wav.pcm, 400, 4))).toBeLessThanOrEqual(24);
   });
 
   it('takes a stereo float file of another rate, and a tail', async () => {
@@ -102,6 +107,13 @@ describe('moshi converse', () => {
     expect(summary.metrics.audioReceivedSeconds).toBeGreaterThanOrEqual(2.5);
   });
 
+  it('keeps the last milliseconds, which the codec holds back', async () => {
+    await writeFile(input, writeWav(Float32Array.from({ length: 19_200 }, (_, i) => 0.5 * Math.sin(i * 0.15))));
+    expect((await moshi(['converse', input, output, '--engine', 'loopback'])).status).toBe(0);
+    const end = readWav(await readFile(output)).pcm.subarray(-240);
+    expect(Math.max(...end)).toBeGreaterThan(0.2);
+  });
+
   it.each([0, 1, 2])('evens out a model that begins %i steps late, in sound and in text', async (delay) => {
     const original = speech(3, 24_000);
     await writeFile(input, writeWav(original));
@@ -115,8 +127,8 @@ describe('moshi converse', () => {
     expect(stdout).toContain('2 words: Hello you');
     expect(stdout).toContain('untrained');
     const wav = readWav(await readFile(output));
-    expect(wav.pcm.subarray(0, delay * 1920 - 400).every((sample) => sample === 0)).toBe(true);
-    expect(correlation(original.subarray(4000), wav.pcm.subarray(4000))).toBeGreaterThan(0.9);
+    expect(wav.pcm.subarray(0, Math.max(0, delay * 1920 - 400)).every((sample) => sample === 0)).toBe(true);
+    expect(Math.abs(lag(original, wav.pcm, 4000, 16))).toBeLessThanOrEqual(24);
     const transcript = JSON.parse(await readFile(transcriptFile, 'utf8'));
     expect(transcript).toMatchObject({
       text: 'Hello you',

@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, constants, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -29,14 +30,24 @@ describe('an output file', () => {
     expect(await readdir(folder)).toEqual(['out.txt']);
   });
 
-  it('may be a link, which stays one, or a device, which is not replaced', async () => {
+  it('may be a link, which stays one', async () => {
     await writeFile(join(folder, 'real.txt'), 'old');
     await symlink('real.txt', join(folder, 'link.txt'));
     await writeOutput(join(folder, 'link.txt'), 'new');
     expect(await readFile(join(folder, 'real.txt'), 'utf8')).toBe('new');
     expect((await readdir(folder)).sort()).toEqual(['link.txt', 'real.txt']);
-    await writeOutput('/dev/null', 'gone');
-    expect((await stat('/dev/null')).isCharacterDevice()).toBe(true);
+  });
+
+  it('may be a pipe or a device, which is written to and never replaced', async () => {
+    const path = join(folder, 'pipe');
+    execFileSync('mkfifo', [path]);
+    const reader = await open(path, constants.O_RDWR | constants.O_NONBLOCK);
+    await checkOutput(path);
+    await writeOutput(path, 'through');
+    expect((await stat(path)).isFIFO()).toBe(true);
+    const { buffer, bytesRead } = await reader.read(Buffer.alloc(100));
+    await reader.close();
+    expect(buffer.toString('utf8', 0, bytesRead)).toBe('through');
   });
 
   it('is checked before the work', async () => {
@@ -49,6 +60,5 @@ describe('an output file', () => {
       message: expect.stringMatching(/there is no folder .*: make it first/),
     });
     await checkOutput(join(folder, 'out.wav'));
-    await checkOutput('/dev/null');
   });
 });

@@ -9,7 +9,7 @@ import {
 import { OggOpusDecoder as WholeFileDecoder } from 'ogg-opus-decoder';
 import { describe, expect, it } from 'vitest';
 import { OggOpusDecoder, OggOpusEncoder, type OggOpusEncoderOptions } from '../src/index';
-import { collectGarbage, concat, concatPcm, correlation, delayOf, Random, speech } from './helpers';
+import { concat, correlation, delayOf, Random, speech } from './helpers';
 
 /** The whole stream for some samples: header, pages, end. */
 async function encodeAll(pcm: Float32Array, options?: OggOpusEncoderOptions) {
@@ -280,27 +280,5 @@ describe('OggOpusEncoder, used wrongly', () => {
     for (const use of [() => encoder.header(), () => encoder.encode(speech), () => encoder.flush()]) {
       expect(use).toThrow(/freed/);
     }
-  });
-
-  it('gives its memory back when freed, also when an option is refused late', async () => {
-    await encodeAll(speech);
-    collectGarbage();
-    const before = process.memoryUsage().external;
-    for (let i = 0; i < 2500; i++) {
-      const encoder = await OggOpusEncoder.create();
-      encoder.header();
-      encoder.encode(speech.subarray(0, 960));
-      encoder.free();
-      await OggOpusEncoder.create({ serial: -1 }).catch(() => undefined);
-    }
-    collectGarbage();
-    // Each takes 43 kB of the codec's one memory, which never shrinks.
-    expect(process.memoryUsage().external - before).toBeLessThan(20e6);
-  });
-
-  it('gives the same pieces again: a stream is a function of its input', async () => {
-    const [a, b] = [await encodeAll(speech), await encodeAll(speech)];
-    expect(a.bytes).toEqual(b.bytes);
-    expect(concatPcm([await decodeAll(a.bytes)]).length).toBeGreaterThan(speech.length);
   });
 });

@@ -1,8 +1,6 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { fixture } from '../../protocol/test/helpers';
 
-export { concat, oggFile, oggFiles, Random, splits } from '../../protocol/test/helpers';
+export { collectGarbage, concat, oggFile, oggFiles, Random, splits } from '../../protocol/test/helpers';
 
 /** Samples of a 16-bit mono WAV fixture, in [-1, 1). */
 export function wav(name: string): Float32Array {
@@ -52,10 +50,4 @@ export function delayOf(late: Float32Array, source: Float32Array, longest: numbe
 /** Largest difference, in 16-bit units. */
 export function maxDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!) * 32768), 0);
-}
-
-/** Collects garbage now. */
-export function collectGarbage(): void {
-  setFlagsFromString('--expose_gc');
-  (runInNewContext('gc') as () => void)();
 }

@@ -108,7 +108,6 @@ export class OggOpusReader {
       this.#tags = undefined;
       return;
     }
-    if (this.#serial === serial) this.#serial = undefined;
     this.#others.delete(serial);
     this.#others.add(serial);
     if (this.#others.size > 64) this.#others.delete(this.#others.values().next().value!);

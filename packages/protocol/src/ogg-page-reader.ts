@@ -39,7 +39,7 @@ export interface OggPageReaderOptions {
 /** "OggS", at the start of every page. */
 const CAPTURE = [0x4f, 0x67, 0x67, 0x53];
 const HEADER_BYTES = 27;
-const MAX_PAGE_BYTES = HEADER_BYTES + 255 + 255 * 255;
+const PORTION_BYTES = 1 << 16;
 const ZERO_CRC = new Uint8Array(4);
 /** Checksum work on bad pages that is always allowed, in bytes. */
 const RESCAN_BUDGET = 1 << 20;
@@ -77,32 +77,31 @@ export class OggPageReader {
 
   /** Takes the next bytes and returns the pages they complete; nothing returned refers to `bytes`. */
   push(bytes: Uint8Array): OggPage[] {
-    this.#append(bytes);
     const pages: OggPage[] = [];
-    while (this.#end - this.#start >= this.#needed) {
-      const page = this.#next();
-      if (page) pages.push(page);
+    // In portions, so that the buffer stays small however much comes at once.
+    for (let at = 0; at < bytes.length; at += PORTION_BYTES) {
+      this.#append(bytes.subarray(at, at + PORTION_BYTES));
+      while (this.pendingBytes >= this.#needed) {
+        const page = this.#next();
+        if (page) pages.push(page);
+      }
     }
-    if (this.#start === this.#end) this.#start = this.#end = 0;
-    // A big push must not leave a big buffer behind.
-    if (this.#buffer.length > 4 * MAX_PAGE_BYTES) this.#reallocate(this.pendingBytes);
     return pages;
   }
 
   #append(bytes: Uint8Array): void {
-    if (this.#end + bytes.length > this.#buffer.length) this.#reallocate(this.pendingBytes + bytes.length);
+    if (this.#end + bytes.length > this.#buffer.length) this.#makeRoom(this.pendingBytes + bytes.length);
     this.#buffer.set(bytes, this.#end);
     this.#end += bytes.length;
   }
 
-  #reallocate(bytes: number): void {
+  /** Moves what is held to the front, of a bigger buffer unless it would take up at most half of this one. */
+  #makeRoom(bytes: number): void {
     const pending = this.#buffer.subarray(this.#start, this.#end);
-    const fits = this.#buffer.length >= 2 * bytes && this.#buffer.length <= 4 * MAX_PAGE_BYTES;
-    const buffer = fits ? this.#buffer : new Uint8Array(bytes > MAX_PAGE_BYTES ? bytes : Math.max(4096, 2 * bytes));
-    buffer.set(pending);
-    this.#end = pending.length;
+    if (this.#buffer.length < 2 * bytes) this.#buffer = new Uint8Array(2 * bytes);
+    this.#buffer.set(pending);
     this.#start = 0;
-    this.#buffer = buffer;
+    this.#end = pending.length;
   }
 
   /** Looks at #start: a page, or undefined after skipping bytes or raising #needed. */
@@ -139,7 +138,7 @@ export class OggPageReader {
 
   #has(bytes: number): boolean {
     this.#needed = bytes;
-    return this.#end - this.#start >= bytes;
+    return this.pendingBytes >= bytes;
   }
 
   /** Where "OggS", or at the end of the bytes its beginning, stands. */

@@ -11,8 +11,6 @@ const pieceStart = /<(?:0(?:x[0-9A-Fa-f]{0,2})?)?$/;
 export class TextAssembler {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #held = '';
-  /** Bytes of an unfinished character are inside the decoder. */
-  #inBytes = false;
 
   /** Takes the next fragment and returns the text that is certain now; may be empty. */
   push(fragment: string): string {
@@ -24,7 +22,6 @@ export class TextAssembler {
     for (const match of text.slice(0, end).matchAll(bytePiece)) {
       out += this.#plain(text.slice(at, match.index));
       out += this.#decoder.decode(Uint8Array.of(Number.parseInt(match[1]!, 16)), { stream: true });
-      this.#inBytes = true;
       at = match.index + PIECE_CHARS;
     }
     return out + this.#plain(text.slice(at, end));
@@ -32,18 +29,13 @@ export class TextAssembler {
 
   /** The end of the text: returns what is held. The assembler then starts anew. */
   flush(): string {
-    const out = this.#endBytes() + this.#held;
+    const out = this.#decoder.decode() + this.#held;
     this.#held = '';
     return out;
   }
 
   #plain(text: string): string {
-    return text === '' ? '' : this.#endBytes() + text;
-  }
-
-  #endBytes(): string {
-    if (!this.#inBytes) return '';
-    this.#inBytes = false;
-    return this.#decoder.decode();
+    // Other text ends a run of bytes; an empty fragment does not.
+    return text === '' ? '' : this.#decoder.decode() + text;
   }
 }

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { OggPageWriter } from '../src/index';
 
 /** Bytes of a file under test/fixtures. */
@@ -132,4 +134,10 @@ export function rawPage(
   page.set(lacing, 27);
   page.set(body, 27 + lacing.length);
   return page;
+}
+
+/** Collects garbage now. */
+export function collectGarbage(): void {
+  setFlagsFromString('--expose_gc');
+  (runInNewContext('gc') as () => void)();
 }

@@ -123,6 +123,15 @@ describe('OggOpusReader', () => {
     expect(reader.stats.otherPackets).toBe(3);
   });
 
+  it('remembers a bounded number of other streams', () => {
+    const others = Array.from({ length: 70 }, (_, i) => pagesOf(100 + i, [utf8('other'), opus('x')]));
+    const late = (other: number) => readAll([...others.map((pages) => pages[0]!), others[other]![1]!]).words;
+    expect(late(69)).toEqual([]);
+    expect(late(6)).toEqual([]);
+    // The oldest are forgotten, so what comes of them is taken for a stream without a header.
+    expect(late(5)).toEqual(['x']);
+  });
+
   it('goes on after broken headers and says so', () => {
     const reader = readAll(pagesOf(1, [utf8('OpusHead'), utf8('OpusTags\xff\xff'), opus('a')]));
     expect(reader.words).toEqual(['a']);

@@ -123,6 +123,15 @@ describe('OggPacketReader', () => {
     expect(stats).toMatchObject({ brokenPackets: 1, lostPages: 0 });
   });
 
+  it('does not let a packet go on after the end of its stream', () => {
+    const open = rawPage(1, 0, { lacing: [255], body: new Uint8Array(255) });
+    open[5]! |= 4;
+    const more = rawPage(1, 1, { continued: true, lacing: [1, 2], body: utf8('xok') });
+    const { packets, stats } = read([open, more], unchecked);
+    expect(packets.map(text)).toEqual(['ok']);
+    expect(stats.brokenPackets).toBe(2);
+  });
+
   it('follows streams one after the other, also with the same serial and without an end', () => {
     const first = pagesOf(1, [utf8('a'), utf8('b')], { eos: true });
     const second = pagesOf(1, [utf8('c'), utf8('d')]);

@@ -120,6 +120,28 @@ describe('OggPageReader', () => {
     expect(reader.stats.badCrc).toBeLessThan(3000);
   });
 
+  it('tells junk from the start of a page as soon as the bytes do', () => {
+    const reader = new OggPageReader();
+    const held = [...utf8('OgxOggxOggS\x01')].map((byte) => {
+      reader.push(Uint8Array.of(byte));
+      return reader.pendingBytes;
+    });
+    expect(held).toEqual([1, 2, 0, 1, 2, 3, 0, 1, 2, 3, 4, 0]);
+    expect(reader.stats.skippedBytes).toBe(12);
+  });
+
+  it('takes megabytes at once', () => {
+    const pages = pagesOf(
+      1,
+      Array.from({ length: 40 }, (_, i) => new Random(i).bytes(i % 3 ? 65_000 : 100)),
+    );
+    const stream = concat(...pages, pages[1]!.subarray(0, 1000));
+    const reader = new OggPageReader();
+    expect(reader.push(stream).map((page) => page.body.length)).toEqual(pages.map((_, i) => (i % 3 ? 65_000 : 100)));
+    expect(reader.stats).toEqual({ pages: 40, badCrc: 0, skippedBytes: 0 });
+    expect(reader.pendingBytes).toBe(1000);
+  });
+
   it('holds at most one page', () => {
     const random = new Random(11);
     const reader = new OggPageReader();

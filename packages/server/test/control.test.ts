@@ -57,6 +57,49 @@ describe('control messages', () => {
     expect(engine.opened[0]!.resets).toBe(1);
   });
 
+  it('pause drops what waits to be stepped, and so does restart', async () => {
+    for (const action of ['pause', 'restart'] as const) {
+      const engine = new FakeEngine({ auto: false, script: (_, input) => ({ pcm: input }) });
+      const { client, session } = await start(engine);
+      const fake = engine.opened[0]!;
+      for (const page of await oggOpus(tone(10, 300))) client.audio(page);
+      await until(() => session.stats.framesIn === 3);
+      client.control(action);
+      await state(session, action === 'pause' ? 'paused' : 'prompting');
+      client.control('start');
+      await state(session, 'live');
+      while (fake.queued > 0) fake.step();
+      for (const page of await oggOpus(tone(1, 300))) client.audio(page);
+      await until(() => fake.queued === 1);
+      expect(session.stats.framesIn).toBe(4);
+    }
+  });
+
+  it('restart leaves out answers of the old conversation and counts max_steps anew', async () => {
+    const engine = new FakeEngine({ auto: false, script: (step, input) => ({ pcm: input, text: ` ${step}` }) });
+    const { client, session } = await start(engine, '?extensions=1&max_steps=3');
+    const fake = engine.opened[0]!;
+    const pages = await oggOpus(tone(8, 300));
+    for (const page of pages.slice(0, 5)) client.audio(page);
+    await until(() => fake.queued === 2);
+    fake.step();
+    fake.step();
+    let goOn!: () => void;
+    fake.resetting = new Promise((resolve) => {
+      goOn = resolve;
+    });
+    client.control('restart');
+    await state(session, 'prompting');
+    fake.emit('frame', { step: 2, pcm: new Float32Array(1920), text: ' late', token: 1, timing: {} });
+    goOn();
+    await state(session, 'live');
+    for (const page of pages.slice(5)) client.audio(page);
+    await until(() => fake.queued === 3);
+    while (fake.queued > 0) fake.step();
+    expect(await client.closed).toEqual({ code: 1000, reason: 'step limit' });
+    expect(client.of('text').map(({ text }) => text)).toEqual([' 0', ' 1', ' 0', ' 1', ' 2']);
+  });
+
   it('restart also leads out of a pause', async () => {
     const engine = new FakeEngine({ script: (_, input) => ({ pcm: input }) });
     const { client, session } = await start(engine);

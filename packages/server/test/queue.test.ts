@@ -104,6 +104,7 @@ describe('the line', () => {
     gates[1]!();
     await client.next('handshake');
     expect(engine.opened.map(({ closed }) => closed)).toEqual([true, false]);
+    expect(leaving.session.state.name).toBe('closed');
   });
 
   it('goes on with the next client when the engine refuses one', async () => {

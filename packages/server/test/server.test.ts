@@ -91,22 +91,50 @@ describe('close', () => {
     const engine = new FakeEngine();
     const server = await serve({ engine });
     const live = await Client.ready(server);
-    const waiting = await Client.open(server);
+    const waiting = await Client.open(server, '?extensions=1');
+    const behind = await Client.open(server, '?extensions=1');
     const ended = new Promise((resolve) => server.once('closed', () => resolve('closed')));
     const closing = server.close();
     expect(server.close()).toBe(closing);
-    for (const client of [live, waiting]) {
+    for (const client of [live, waiting, behind]) {
       expect(await client.next('error')).toMatchObject({ message: 'The server is shutting down.' });
       expect(await client.closed).toEqual({ code: 1001, reason: 'server closing' });
     }
     await closing;
     expect(await ended).toBe('closed');
     expect(waiting.of('handshake')).toEqual([]);
+    // Nobody is told of a better place in a line that ends.
+    expect(behind.of('event')).toEqual([{ type: 'event', name: 'waiting', data: { position: 2 } }]);
     expect(engine.active).toBe(0);
     expect(server.sessions.size).toBe(0);
     expect(server.address).toBeNull();
     expect(server.url).toBe('');
     await expect(Client.open(server).catch(() => Promise.reject(new Error('gone')))).rejects.toThrow('gone');
+  });
+
+  it('resolves when the engine has taken its slots back, not before', async () => {
+    const engine = new FakeEngine();
+    const server = await serve({ engine });
+    const client = await Client.ready(server);
+    const fake = engine.opened[0]!;
+    let letGo!: () => void;
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const close = fake.close.bind(fake);
+    fake.close = async () => {
+      await gate;
+      await close();
+    };
+    const order: string[] = [];
+    const closing = server.close({ graceMs: 10_000 }).then(() => order.push('closed'));
+    await client.closed;
+    await until(() => server.sessions.size === 0);
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    order.push('let go');
+    letGo();
+    await closing;
+    expect(order).toEqual(['let go', 'closed']);
   });
 
   it('destroys the connections of clients that do not answer', async () => {

@@ -140,6 +140,9 @@ function sampling(flags: ConverseFlags): ConversationOptions {
   return { textTemperature, textTopK, audioTemperature, audioTopK, voice, prompt, dialect, insecure };
 }
 
+/** Our own model is surely at work while it reads its prompts, however slow this machine is. */
+const PROMPTS_MS = 3_600_000;
+
 /** Talks to the server at `--url`, or to one of our own around the chosen engine: the path is the same. */
 async function talk(
   host: Host,
@@ -156,7 +159,8 @@ async function talk(
     const measured = measureDelay(engine);
     const server = await createServer({ engine: measured.engine, port: 0 });
     try {
-      return await connected(server.url, pcm, { ...options, delayFrames: measured.delayFrames });
+      const own = { delayFrames: measured.delayFrames, handshakeTimeoutMs: PROMPTS_MS };
+      return await connected(server.url, pcm, { ...options, ...own });
     } finally {
       await server.close();
     }

@@ -1,4 +1,4 @@
-import type { Engine, EngineFrame, EngineSessionOptions } from '@moshi/server';
+import type { Engine, EngineFrame, EngineSession, EngineSessionOptions } from '@moshi/server';
 
 /** What a {@link scriptedEngine} does. */
 export interface Script {
@@ -46,7 +46,7 @@ export function scriptedEngine({ delay = 0, text = {}, onStep }: Script = {}) {
       };
       const listeners = (event: 'frame' | 'error') =>
         (event === 'frame' ? frameListeners : errorListeners) as Set<(value: never) => void>;
-      return {
+      const session: EngineSession = {
         get queued() {
           return pushed - stepped;
         },
@@ -67,13 +67,14 @@ export function scriptedEngine({ delay = 0, text = {}, onStep }: Script = {}) {
         },
         on(event: 'frame' | 'error', listener: (value: never) => void) {
           listeners(event).add(listener);
-          return this;
+          return session;
         },
         off(event: 'frame' | 'error', listener: (value: never) => void) {
           listeners(event).delete(listener);
-          return this;
+          return session;
         },
-      };
+      } as EngineSession;
+      return session;
     },
   };
   return engine;

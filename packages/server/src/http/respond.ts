@@ -1,25 +1,19 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Refusal } from '../access';
 
 /** Answers with one line of plain text. */
-export function sendText(request: IncomingMessage, response: ServerResponse, status: number, text: string): void {
-  send(request, response, status, 'text/plain; charset=utf-8', `${text}\n`);
+export function sendText(response: ServerResponse, status: number, text: string): void {
+  send(response, status, 'text/plain; charset=utf-8', `${text}\n`);
 }
 
 /** Answers with JSON. */
-export function sendJson(request: IncomingMessage, response: ServerResponse, status: number, value: unknown): void {
-  send(request, response, status, 'application/json; charset=utf-8', `${JSON.stringify(value)}\n`);
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  send(response, status, 'application/json; charset=utf-8', `${JSON.stringify(value)}\n`);
 }
 
-/** Answers with a whole body; HEAD gets its headers only. */
-export function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  status: number,
-  type: string,
-  body: string,
-): void {
+/** Answers with a whole body; Node leaves it out of answers to HEAD. */
+export function send(response: ServerResponse, status: number, type: string, body: string): void {
   const bytes = Buffer.from(body);
   response.writeHead(status, {
     'content-type': type,
@@ -27,7 +21,7 @@ export function send(
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
   });
-  response.end(request.method === 'HEAD' ? undefined : bytes);
+  response.end(bytes);
 }
 
 const reasons: Readonly<Record<number, string>> = {

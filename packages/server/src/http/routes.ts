@@ -53,24 +53,24 @@ export class Routes {
     request.resume();
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');
-      sendText(request, response, 405, 'Only GET and HEAD work here.');
+      sendText(response, 405, 'Only GET and HEAD work here.');
       return;
     }
     switch (path) {
       case chatPath:
         response.setHeader('upgrade', 'websocket');
-        sendText(request, response, 426, 'This is a WebSocket: connect with ws:// or wss://.');
+        sendText(response, 426, 'This is a WebSocket: connect with ws:// or wss://.');
         return;
       case '/healthz':
-        sendText(request, response, 200, 'ok');
+        sendText(response, 200, 'ok');
         return;
       case '/readyz': {
         const readiness = this.#readiness();
-        sendJson(request, response, readiness.ready ? 200 : 503, readiness);
+        sendJson(response, readiness.ready ? 200 : 503, readiness);
         return;
       }
       case '/api/build_info':
-        sendJson(request, response, 200, {
+        sendJson(response, 200, {
           server: 'moshi-js',
           version,
           node: process.version,
@@ -81,9 +81,9 @@ export class Routes {
     if (this.#files) {
       void this.#files.serve(request, response, path);
     } else if (path === '/') {
-      send(request, response, 200, 'text/html; charset=utf-8', plainPage(this.#info));
+      send(response, 200, 'text/html; charset=utf-8', plainPage(this.#info));
     } else {
-      sendText(request, response, 404, 'There is nothing here: the conversation is at /api/chat.');
+      sendText(response, 404, 'There is nothing here: the conversation is at /api/chat.');
     }
   }
 }

@@ -50,14 +50,14 @@ async function serve(root: string, request: IncomingMessage, response: ServerRes
   const segments = safeSegments(path);
   const file = segments && (await openInside(root, segments));
   if (!file) {
-    sendText(request, response, 404, 'There is no such file here.');
+    sendText(response, 404, 'There is no such file here.');
     return;
   }
   try {
     if (file.folder) {
       // Relative links on a folder's page only work below its slash.
-      response.setHeader('location', `${encodeURI(`/${segments.join('/')}`)}/`);
-      sendText(request, response, 301, 'This is a folder: add a slash.');
+      response.setHeader('location', `/${segments.map(encodeURIComponent).join('/')}/`);
+      sendText(response, 301, 'This is a folder: add a slash.');
       return;
     }
     response.setHeader('etag', file.etag);

@@ -174,8 +174,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     }
     this.#outbox.send({ type: 'handshake' });
     this.#setState({ name: 'live' });
-    // A listener of 'state' may have closed the session.
-    if (!this.#end) conversation.start(this.parameters.maxSteps);
+    conversation.start(this.parameters.maxSteps);
   }
 
   #hooks(): ConversationHooks {
@@ -235,7 +234,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       conversation.hold();
     } else if (action === 'start' && name === 'paused') {
       this.#setState({ name: 'live' });
-      if (!this.#end) conversation.resume();
+      conversation.resume();
     } else if (action === 'restart') {
       void this.#restart(conversation);
     }
@@ -254,7 +253,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     this.#emitText(this.#text.flush());
     this.#setState({ name: 'live' });
     this.#sendEvent('restarted');
-    if (!this.#end) conversation.start(this.parameters.maxSteps);
+    conversation.start(this.parameters.maxSteps);
   }
 
   #brokenAudio(): void {

@@ -88,6 +88,7 @@ export class Conversation {
 
   /** Takes bytes of the client's stream; while held, only their headers. */
   write(bytes: Uint8Array): void {
+    if (this.#ended) return;
     if (this.#held) {
       if (this.#input.drop(bytes)) this.#hooks.broken();
       return;
