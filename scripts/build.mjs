@@ -35,16 +35,18 @@ function isFresh(name) {
   return statSync(output).mtimeMs > Math.max(...sources.map(newest));
 }
 
+export async function buildPackage(name) {
+  if (isFresh(name)) return;
+  rmSync(join(ROOT, 'packages', name, 'dist'), { recursive: true, force: true });
+  const tsup = join(ROOT, 'node_modules', 'tsup', 'dist', 'cli-default.js');
+  await step(`build @moshi/${name}`, process.execPath, [tsup], { cwd: join(ROOT, 'packages', name) });
+}
+
 export async function build() {
   await checkTools();
   await install();
   await make('build the native engine', 'addon');
-  for (const name of PACKAGES) {
-    if (isFresh(name)) continue;
-    rmSync(join(ROOT, 'packages', name, 'dist'), { recursive: true, force: true });
-    const tsup = join(ROOT, 'node_modules', 'tsup', 'dist', 'cli-default.js');
-    await step(`build @moshi/${name}`, process.execPath, [tsup], { cwd: join(ROOT, 'packages', name) });
-  }
+  for (const name of PACKAGES) await buildPackage(name);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await build();

@@ -18,7 +18,10 @@ const url = `ws://127.0.0.1:${port}`;
 await build();
 
 console.log('\nStarting the server with the embedded model …');
-const server = spawn(process.execPath, [MOSHI, 'serve', '--port', port, '--host', '127.0.0.1'], { cwd: ROOT, stdio: 'inherit' });
+const server = spawn(process.execPath, [MOSHI, 'serve', '--port', port, '--host', '127.0.0.1'], {
+  cwd: ROOT,
+  stdio: 'inherit',
+});
 const ended = new Promise((resolve) => server.on('exit', resolve));
 const stop = () => server.kill('SIGINT');
 process.on('SIGINT', stop);
@@ -40,7 +43,18 @@ mkdirSync(out, { recursive: true });
 const wav = join(out, 'reply.wav');
 const text = join(out, 'reply.json');
 console.log(`\nOne conversation over ${url}: ${relative(ROOT, input)} goes in, the model answers …`);
-const { code } = await run(process.execPath, [MOSHI, 'converse', input, wav, '--url', url, '--text', text, '--seed', '1']);
+const { code } = await run(process.execPath, [
+  MOSHI,
+  'converse',
+  input,
+  wav,
+  '--url',
+  url,
+  '--text',
+  text,
+  '--seed',
+  '1',
+]);
 if (code !== 0) {
   stop();
   await ended;

@@ -1,7 +1,7 @@
 // npm run parity -- [--isa NAME] [--threads N] DIR…: runs golden cases, one row a check with its largest error; exit 1 if any falls short.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { make } from './build.mjs';
+import { buildPackage, make } from './build.mjs';
 import { checkTools, install, ROOT, run } from './steps.mjs';
 
 const args = process.argv.slice(2);
@@ -30,12 +30,8 @@ for (let i = 0; i < args.length; i++) {
 let code = 0;
 if (engine.some((arg) => arg.startsWith('/'))) code = (await run(binary, engine)).code;
 if (wire.length > 0) {
-  const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
-  const wireCode = (
-    await run(process.execPath, [vitest, 'run', '--config', 'scripts/parity-wire.config.ts'], {
-      env: { MOSHI_WIRE_CASES: wire.join('\n') },
-    })
-  ).code;
+  await buildPackage('protocol');
+  const wireCode = (await run(process.execPath, [join(ROOT, 'scripts', 'parity-wire.mjs'), ...wire])).code;
   code ||= wireCode;
 }
 process.exit(code);

@@ -24,6 +24,10 @@ const { code } = await run(process.execPath, [
   '--reporter=json',
   `--outputFile.json=${report}`,
 ]);
-const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = JSON.parse(readFileSync(report, 'utf8'));
+const {
+  numPassedTests: passed,
+  numFailedTests: failed,
+  numPendingTests: skipped,
+} = JSON.parse(readFileSync(report, 'utf8'));
 console.log(`\n${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
 process.exit(code);

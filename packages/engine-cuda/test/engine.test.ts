@@ -41,7 +41,7 @@ describe('the engine', () => {
       sampleRate: 24000,
       frameSamples: 1920,
     });
-    expect(engine.info.details).toMatchObject({ codebooks: 8 });
+    expect(engine.info.details).toMatchObject({ codebooks: 8, delayFrames: 1 });
   });
 
   it('answers every frame of speech in order, with sound from the second on', async () => {
@@ -213,7 +213,7 @@ describe('loading', () => {
     await writeFile(join(model, 'mimi_config.json'), JSON.stringify(codec));
     await writeFile(join(model, 'mimi.safetensors'), encodeSafetensors(mimiTensors(1, codec)));
     const engine = await loadEngine({ model });
-    expect(engine.info).toMatchObject({ dialect: 'personaplex', details: { codebooks: 8 } });
+    expect(engine.info).toMatchObject({ dialect: 'personaplex', details: { codebooks: 8, delayFrames: 2 } });
     const frames = await converse(engine, speech(8), { seed: 1 });
     expect(frames.map((frame) => frame.pcm === null)).toEqual([true, true, false, false, false, false, false, false]);
     await engine.close();

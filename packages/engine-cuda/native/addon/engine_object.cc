@@ -200,6 +200,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       out.Set("dim", static_cast<double>(config.temporal.dim));
       out.Set("layers", config.temporal.layers);
       out.Set("context", static_cast<double>(config.temporal.context));
+      // Frames at the start that get no sound: the codebook delays, and PersonaPlex's first frame, which takes no step.
+      out.Set("delayFrames", config.max_delay() + (config.dialect == Dialect::PersonaPlex ? 1 : 0));
       out.Set("codebooks", config.own_codebooks());
       out.Set("dialect", config.dialect == Dialect::PersonaPlex ? "personaplex" : "moshi");
       out.Set("textVocabulary", static_cast<double>(config.text_card));
