@@ -26,7 +26,7 @@ export class Engine {
   readonly #native: NativeEngine;
   #closed: Promise<void> | undefined;
 
-  /** Made by {@link loadEngine}. */
+  /** Made by {@link loadEngine}. @internal */
   constructor(native: NativeEngine, model: string, trained: boolean) {
     this.#native = native;
     const { slots, dialect, ...details } = native.info;

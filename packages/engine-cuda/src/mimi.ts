@@ -14,7 +14,7 @@ export class MimiCodec {
   /** Entries a codebook has. */
   readonly bins: number;
 
-  /** Made by {@link loadMimi}. */
+  /** Made by {@link loadMimi}. @internal */
   constructor(native: NativeMimi) {
     this.#native = native;
     this.codebooks = native.info.codebooks;

@@ -19,7 +19,7 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
   #settleClosed: () => void = () => {};
   #open = true;
 
-  /** Made by {@link Engine.open}. */
+  /** Made by {@link Engine.open}. @internal */
   constructor(engine: NativeEngine, options: EngineSessionOptions) {
     super();
     this.#closed = new Promise((resolve) => {
