@@ -12,7 +12,7 @@ const at = (option, fallback) => {
 };
 const port = at('--port', '8998');
 const input = at('--input', join(ROOT, 'examples', 'audio', 'call-desk-24k.wav'));
-const MOSHI = join(ROOT, 'packages', 'cli', 'dist', 'moshi.js');
+const MOSHI = join(ROOT, 'packages', 'cli', 'bin', 'moshi.js');
 const url = `ws://127.0.0.1:${port}`;
 
 await build();

@@ -10,7 +10,7 @@ import { readWav } from '../src/index';
 // What a user has: the built command and packages, in processes of their own. `npm test` builds them first.
 const run = promisify(execFile);
 const root = new URL('../../../', import.meta.url).pathname;
-const moshi = join(root, 'packages/cli/dist/moshi.js');
+const moshi = join(root, 'packages/cli/bin/moshi.js');
 const speech = join(root, 'examples/audio/story-16k.wav');
 
 function command(...args: string[]) {
@@ -46,7 +46,7 @@ function stopped(child: ChildProcess, signal: NodeJS.Signals): Promise<number | 
   });
 }
 
-describe.skipIf(!existsSync(moshi))('the built product', () => {
+describe.skipIf(!existsSync(join(root, 'packages/cli/dist/moshi.js')))('the built product', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'moshi-product-'));
