@@ -52,6 +52,12 @@ int32_t Generation::settle(int stream, int32_t drawn) {
   return cache_[place];
 }
 
+int Generation::codebooks_to_draw() const {
+  int count = config_.generated_codebooks;
+  while (count > 0 && provided_[at(count, target())]) --count;
+  return count;
+}
+
 void Generation::finish_step() {
   if (runs())
     for (int s = 0; s < config_.streams(); ++s) provided_[at(s, target() - 1)] = 0;
@@ -108,7 +114,7 @@ void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const 
     all[i]->read_input(&tokens[tokens.size() - streams]);
     all[i]->temporal_.extend(rows, 1, config.temporal.context);
   }
-  const size_t n = running.size();
+  size_t n = running.size();
   std::vector<float> hidden(n * dim), text_logits(n * text_card), logits(n * card);
   std::vector<int32_t> previous(n);
   if (n > 0) lm.temporal(tokens.data(), rows, hidden.data(), text_logits.data());
@@ -122,12 +128,26 @@ void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const 
     previous[i] = running[i]->settle(0, drawn);
     if (trace) traces[i]->text = drawn;
   }
-  for (int k = 0; n > 0 && k < config.generated_codebooks; ++k) {
+  // Whoever needs no further codebook drops out: what is given anyway need not be computed. Checks want to see all of
+  // them.
+  std::vector<int> needed(n);
+  for (size_t i = 0; i < n; ++i) needed[i] = trace ? config.generated_codebooks : running[i]->codebooks_to_draw();
+  for (int k = 0; k < config.generated_codebooks; ++k) {
     rows.clear();
-    for (Generation* one : running) {
-      one->depth_.position = k;
-      one->depth_.extend(rows, 1, 0);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; ++i) {
+      if (needed[i] <= k) continue;
+      if (kept != i) {
+        running[kept] = running[i];
+        needed[kept] = needed[i];
+        previous[kept] = previous[i];
+        std::copy_n(&hidden[i * dim], dim, &hidden[kept * dim]);
+      }
+      running[kept]->depth_.position = k;
+      running[kept++]->depth_.extend(rows, 1, 0);
     }
+    n = kept;
+    if (n == 0) break;
     lm.depth(k, previous.data(), hidden.data(), rows, logits.data());
     for (size_t i = 0; i < n; ++i) {
       const int32_t drawn = running[i]->draw_audio({&logits[i * card], card}, k);

@@ -69,6 +69,8 @@ class Generation {
   void read_input(int32_t* tokens) const;
   // Keeps a drawn token unless one was given for its place; returns the one that counts.
   int32_t settle(int stream, int32_t drawn);
+  // Codebooks up to the last that is not given for the target: the user's half of PersonaPlex always is.
+  int codebooks_to_draw() const;
   void finish_step();
   int32_t draw_text(std::span<float> logits);
   int32_t draw_audio(std::span<const float> logits, int codebook) const;
