@@ -95,6 +95,30 @@ bool Generation::emitted(std::vector<int32_t>& tokens) const {
   return true;
 }
 
+size_t Generation::prefill(const Lm& lm, std::span<const StepInput> inputs) {
+  std::vector<int32_t> tokens;
+  const size_t streams = static_cast<size_t>(config_.streams());
+  // A pass may not reach the end of the ring: there its first rows would already miss what its last ones overwrite.
+  const int64_t room = temporal_.cache.capacity() - 1 - temporal_.position;
+  size_t read = 0;
+  int64_t positions = 0;
+  for (; read < inputs.size() && positions < std::max<int64_t>(1, room); ++read) {
+    if (!inputs[read].own || inputs[read].text == kFree) break;
+    take_input(inputs[read]);
+    if (runs()) {
+      tokens.resize(tokens.size() + streams);
+      read_input(&tokens[tokens.size() - streams]);
+      ++positions;
+    }
+    finish_step();
+  }
+  if (positions == 0) return read;
+  std::vector<Row> rows;
+  temporal_.extend(rows, positions, config_.temporal.context);
+  lm.prefill(tokens.data(), rows);
+  return read;
+}
+
 void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const StepInput> inputs,
                       std::vector<StepTrace>* trace) {
   const LmConfig& config = lm.config();

@@ -53,6 +53,11 @@ class Generation {
   static void step(const Lm& lm, std::span<Generation*> conversations, std::span<const StepInput> inputs,
                    std::vector<StepTrace>* trace = nullptr);
 
+  // Reads steps in which every token is given: many positions through one pass of the temporal transformer, nothing
+  // drawn. Returns how many of the first inputs were read; 0 when the next one leaves something for the model to
+  // choose.
+  size_t prefill(const Lm& lm, std::span<const StepInput> inputs);
+
   // For checks: the delay cache and its flags, [streams, slots], and the rings.
   const std::vector<int32_t>& cache() const { return cache_; }
   const std::vector<uint8_t>& provided() const { return provided_; }

@@ -79,7 +79,7 @@ void Lm::project(const Head& head, const float* x, float* y, int64_t n) const {
   if (!head.bias.empty()) backend_.add_bias(y, head.bias.data(), n, head.weight.rows);
 }
 
-void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const {
+float* Lm::run_temporal(const int32_t* tokens, std::span<const Row> rows) const {
   const int64_t n = static_cast<int64_t>(rows.size()), streams = config_.streams();
   float* x = input_.get(backend_, n * dim());
   // Audio codebooks first, text last: float addition in the reference's order.
@@ -87,7 +87,16 @@ void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidde
     embed(embeddings_[static_cast<size_t>(k)], tokens + 1 + k, streams, x, n, dim(), k > 0);
   embed(text_embedding_, tokens, streams, x, n, dim(), config_.audio_codebooks > 0);
   temporal_.forward(x, rows);
-  backend_.norm(out_norm_, x, hidden, n, dim());
+  return x;
+}
+
+void Lm::prefill(const int32_t* tokens, std::span<const Row> rows) const {
+  run_temporal(tokens, rows);
+}
+
+void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const {
+  const int64_t n = static_cast<int64_t>(rows.size());
+  backend_.norm(out_norm_, run_temporal(tokens, rows), hidden, n, dim());
   project(text_head_, hidden, text_logits, n);
 }
 

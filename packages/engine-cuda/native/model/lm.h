@@ -31,6 +31,8 @@ class Lm {
   // tokens [n, streams] (text, own audio, user audio) → hidden [n, dim] after the last norm, text logits [n,
   // text_card_out].
   void temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const;
+  // Only fills the rings: while a prompt is read nothing is drawn.
+  void prefill(const int32_t* tokens, std::span<const Row> rows) const;
   // One codebook for n rows: previous [n] is the text token for codebook 0, else the token of codebook - 1.
   // rows point into depth rings at position `codebook`. logits [n, card].
   void depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows,
@@ -47,6 +49,8 @@ class Lm {
     Matrix weight;
     std::vector<float> bias;
   };
+  // [rows, dim] before the last norm, in scratch.
+  float* run_temporal(const int32_t* tokens, std::span<const Row> rows) const;
   Embedding load_embedding(const Weights& weights, const std::string& name, int64_t entries, int64_t dim,
                            int64_t low_rank) const;
   Head load_head(const Weights& weights, const std::string& name, int64_t out, int64_t in) const;

@@ -4,6 +4,7 @@
 
 #include "files/safetensors.h"
 #include "model/generation.h"
+#include "model/persona.h"
 #include "tests/parity.h"
 #include "tests/parity_tools.h"
 
@@ -155,6 +156,23 @@ class PersonaplexCase {
     return out;
   }
 
+  void wrapped() {
+    int64_t wrong = 0, total = 0;
+    for (const Json& pair : prompt_.find("wrap_with_system_tags")->items()) {
+      const std::string& plain = pair.items()[0].string("plain");
+      // The reference wraps nothing into tags around nothing; for us an empty prompt is no prompt.
+      if (plain.find_first_not_of(' ') == std::string::npos) continue;
+      wrong += wrap_with_system_tags(plain) != pair.items()[1].string("wrapped");
+      ++total;
+    }
+    report_.same_text("wrap_with_system_tags", wrong, total, "");
+    std::vector<StepInput> steps = persona_steps(config(), tokens("ids"));
+    const std::vector<int32_t> silence = tokens("silence_tokens"), sine = tokens("sine_tokens");
+    const bool tables =
+        std::equal(silence.begin(), silence.end(), steps[0].own) && std::equal(sine.begin(), sine.end(), steps[0].user);
+    report_.same_text("persona steps", !tables || steps.size() != 12 + tokens("ids").size(), 1, "");
+  }
+
   void prompted() {
     Generation one(*lm_, greedy_);
     Run before, live;
@@ -167,6 +185,8 @@ class PersonaplexCase {
                  expected_.integers("state_provided"));
     report_.same("state_offset", Ints{one.steps()}, expected_.integers("state_offset"));
     report_.close("state_kv", rings(one), expected_.floats("state_kv"));
+    prefilled(one);
+    wrapped();
     const size_t frames = static_cast<size_t>(expected_.info("gen_user").shape.at(2));
     for (size_t t = 0; t < frames; ++t) {
       const std::vector<int32_t> codes = column("gen_user", t);
@@ -180,6 +200,30 @@ class PersonaplexCase {
                   expected_.floats("gen_audio_logits"));
     report_.same("gen_emitted", by_row(live.emitted, streams()), expected_.integers("gen_emitted"));
     report_.same("gen_emitted, no needless step", economical(), expected_.integers("gen_emitted"));
+  }
+
+  // The prompts read many positions at once must leave the same state as step by step.
+  void prefilled(const Generation& stepped) {
+    const std::vector<int32_t> silence = tokens("silence_tokens"), sine = tokens("sine_tokens");
+    const size_t voice = static_cast<size_t>(expected_.info("voice_codes").shape.at(2));
+    const int64_t pause = prompt_.find("audio_silence_frame_cnt")->integer("audio_silence_frame_cnt");
+    std::vector<std::vector<int32_t>> codes;
+    for (size_t t = 0; t < voice; ++t) codes.push_back(column("voice_codes", t));
+    std::vector<StepInput> steps;
+    for (const auto& frame : codes) steps.push_back({sine.data(), frame.data(), config().text_padding});
+    for (int64_t t = 0; t < pause; ++t) steps.push_back({sine.data(), silence.data(), config().text_padding});
+    for (const int32_t id : tokens("ids")) steps.push_back({sine.data(), silence.data(), id});
+    for (int64_t t = 0; t < pause; ++t) steps.push_back({sine.data(), silence.data(), config().text_padding});
+    Generation one(*lm_, greedy_);
+    for (size_t read = 0; read < steps.size();) {
+      const size_t more = one.prefill(*lm_, std::span(steps).subspan(read, std::min<size_t>(5, steps.size() - read)));
+      if (more == 0) return report_.failed("prefill", "stops at step " + std::to_string(read));
+      read += more;
+    }
+    report_.same("prefill, cache", cache(one), cache(stepped));
+    report_.same("prefill, provided", Ints(one.provided().begin(), one.provided().end()),
+                 Ints(stepped.provided().begin(), stepped.provided().end()));
+    report_.close("prefill, state_kv", rings(one), expected_.floats("state_kv"));
   }
 
   // The same run without traces, as the engine steps: depth steps whose result is given anyway are left out.
