@@ -41,9 +41,9 @@ export class Engine {
     };
   }
 
-  /** Starts a conversation. Rejects with code `ENGINE_FULL` when no slot is free, `ENGINE_BAD_OPTION` for bad options. */
+  /** Starts a conversation; resolves when the role prompt, if any, is read. Rejects with code `ENGINE_FULL` when no slot is free, `ENGINE_BAD_OPTION` for bad options. */
   async open(options: EngineSessionOptions = {}): Promise<EngineSession> {
-    return new EngineSession(this.#native, settleSessionOptions(options));
+    return EngineSession.start(this.#native, settleSessionOptions(options));
   }
 
   /** Closes all sessions, ends the native thread and frees the weights. Idempotent. */

@@ -15,17 +15,28 @@ export interface EngineSessionEvents {
 export class EngineSession extends EventEmitter<EngineSessionEvents> {
   readonly #native: NativeSession;
   readonly #resets: (() => void)[] = [];
+  readonly #ready: Promise<void>;
   readonly #closed: Promise<void>;
+  #settleReady: (error?: unknown) => void = () => {};
   #settleClosed: () => void = () => {};
   #open = true;
 
-  /** Made by {@link Engine.open}. @internal */
-  constructor(engine: NativeEngine, options: EngineSessionOptions) {
+  private constructor(engine: NativeEngine, options: EngineSessionOptions) {
     super();
+    this.#ready = new Promise((resolve, reject) => {
+      this.#settleReady = (error) => (error === undefined ? resolve() : reject(error));
+    });
     this.#closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
     this.#native = translated(() => engine.open(options, (kind, value) => this.#receive(kind, value)));
+  }
+
+  /** For {@link Engine.open}: resolves when the role prompt is read. @internal */
+  static async start(engine: NativeEngine, options: EngineSessionOptions): Promise<EngineSession> {
+    const session = new EngineSession(engine, options);
+    await session.#ready;
+    return session;
   }
 
   /** Whole frames pushed but not yet stepped. */
@@ -42,7 +53,10 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
     translated(() => this.#native.push(pcm));
   }
 
-  /** Starts the conversation anew and drops queued input. Frames of the old one may arrive until the promise resolves. */
+  /**
+   * Starts the conversation anew, prompt included, and drops queued input. Frames of the old one may arrive until the promise
+   * resolves.
+   */
   async reset(): Promise<void> {
     translated(() => this.#native.reset());
     await new Promise<void>((resolve) => this.#resets.push(resolve));
@@ -59,10 +73,14 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
 
   #receive(kind: string, value: unknown): void {
     switch (kind) {
+      case 'ready':
+        this.#settleReady();
+        return;
       case 'frame':
         if (this.#open) this.emit('frame', value as EngineFrame);
         return;
       case 'error':
+        this.#settleReady(asEngineError(value));
         if (this.#open) this.emit('error', asEngineError(value) as Error);
         return;
       case 'reset':
@@ -70,6 +88,7 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
         return;
       default:
         this.#open = false;
+        this.#settleReady(new EngineError('ENGINE_CLOSED', 'the engine was closed before the session was ready'));
         for (const resolve of this.#resets.splice(0)) resolve();
         this.#settleClosed();
     }

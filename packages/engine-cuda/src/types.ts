@@ -24,9 +24,9 @@ export interface SamplingOptions {
 
 /** What a conversation starts with. */
 export interface EngineSessionOptions extends SamplingOptions {
-  /** Voice prompt by name; models without personas ignore it, as the stock servers do. */
+  /** Voice prompt by name; not read yet. */
   voice?: string;
-  /** Role prompt; models without personas ignore it, as the stock servers do. */
+  /** Role prompt of PersonaPlex, put between `<system>` tags unless it is; other models ignore it, as stock servers do. */
   prompt?: string;
 }
 

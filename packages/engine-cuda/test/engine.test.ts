@@ -216,6 +216,21 @@ describe('loading', () => {
     expect(engine.info).toMatchObject({ dialect: 'personaplex', details: { codebooks: 8, delayFrames: 2 } });
     const frames = await converse(engine, speech(8), { seed: 1 });
     expect(frames.map((frame) => frame.pcm === null)).toEqual([true, true, false, false, false, false, false, false]);
+    // A prompt longer than the golden context wraps the ring; it changes what is said, and says it again after a reset.
+    const prompted = await converse(engine, speech(8), { seed: 1, prompt: 'You are a patient guide.' });
+    expect(samples(prompted)).not.toEqual(samples(frames));
+    expect(prompted.map((frame) => frame.pcm === null)).toEqual(Array(8).fill(false));
+    const session = await engine.open({ seed: 1, prompt: '<system> You are a patient guide. <system>' });
+    session.push(speech(2));
+    await session.reset();
+    const again: EngineFrame[] = [];
+    await new Promise<void>((resolve) => {
+      session.on('frame', (frame) => again.push(frame) === 8 && resolve());
+      session.push(speech(8));
+    });
+    expect(samples(again)).toEqual(samples(prompted));
+    await session.close();
+    await expect(engine.open({ prompt: 'word '.repeat(5000) })).rejects.toThrow(/tokens long; shorten it/);
     await engine.close();
     await rm(model, { recursive: true });
   });

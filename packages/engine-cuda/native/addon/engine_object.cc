@@ -22,6 +22,7 @@ class Emitter {
  public:
   Emitter(Napi::Env env, const Napi::Function& callback)
       : function_(Napi::ThreadSafeFunction::New(env, callback, "moshi session", 0, 1)) {}
+  ~Emitter() { release(); }
 
   template <typename Call>
   void emit(Call call) {
@@ -75,6 +76,7 @@ SessionEvents session_events(Napi::Env env, const Napi::Function& callback) {
     };
   };
   SessionEvents events;
+  events.ready = plain("ready");
   events.frame = [emitter](FrameResult frame) {
     emitter->emit([frame = std::move(frame)](Napi::Env env, Napi::Function call) {
       call.Call({Napi::String::New(env, "frame"), frame_object(env, frame)});
@@ -119,8 +121,9 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   explicit SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {}
   ~SessionObject() override { shut(); }
 
-  void open(std::shared_ptr<EngineHolder> holder, const SamplingOptions& options, SessionEvents events) {
-    session_ = holder->get().open(options, std::move(events));
+  void open(std::shared_ptr<EngineHolder> holder, const SamplingOptions& options, const std::string& role,
+            SessionEvents events) {
+    session_ = holder->get().open(options, role, std::move(events));
     holder_ = std::move(holder);
   }
 
@@ -177,7 +180,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       const LmConfig& config = holder_->get().checkpoint().lm->config();
       const SamplingOptions options = sampling_options(info[0].As<Napi::Object>(), config);
       const Napi::Object object = info.Env().GetInstanceData<Classes>()->session.New({});
-      SessionObject::Unwrap(object)->open(holder_, options, session_events(info.Env(), info[1].As<Napi::Function>()));
+      SessionObject::Unwrap(object)->open(holder_, options, text_option(info[0].As<Napi::Object>(), "prompt"),
+                                          session_events(info.Env(), info[1].As<Napi::Function>()));
       return object;
     });
   }

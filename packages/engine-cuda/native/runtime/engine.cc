@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "model/persona.h"
 
 namespace moshi {
 
@@ -12,6 +13,12 @@ namespace {
 
 // Ten minutes of audio: a caller who pushes more without waiting has a fault, and memory must stay bounded.
 constexpr size_t kMaxQueuedFrames = 7500;
+
+// As many steps as a conversation of 240 s has: a longer prompt would push itself out of the model's context.
+constexpr size_t kMaxPromptTokens = 2900;
+
+// Prompt steps read before other sessions get their turn.
+constexpr size_t kPromptPart = 32;
 
 class Stopwatch {
  public:
@@ -40,14 +47,28 @@ Engine::~Engine() {
   thread_.join();
 }
 
-std::shared_ptr<Session> Engine::open(const SamplingOptions& options, SessionEvents events) {
+std::vector<StepInput> Engine::role_prompt(const std::string& role) const {
+  const std::string wrapped = wrap_with_system_tags(role);
+  if (checkpoint_->lm->config().dialect != Dialect::PersonaPlex || wrapped.empty()) return {};
+  std::vector<int32_t> text;
+  for (const auto& token : checkpoint_->tokenizer.encode(wrapped)) text.push_back(token.id);
+  if (text.size() > kMaxPromptTokens)
+    throw Error(kBadOption, "the prompt is " + std::to_string(text.size()) + " tokens long; shorten it to " +
+                                std::to_string(kMaxPromptTokens));
+  return persona_steps(checkpoint_->lm->config(), text);
+}
+
+std::shared_ptr<Session> Engine::open(const SamplingOptions& options, const std::string& role, SessionEvents events) {
+  std::vector<StepInput> prompt = role_prompt(role);
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error(kClosed, "the engine is closed");
   if (sessions_.size() >= static_cast<size_t>(slots_))
     throw Error(kFull, "all " + std::to_string(slots_) +
                            " slots are taken; wait for a session to close or load with more slots");
-  auto session = std::make_shared<Session>(*checkpoint_->lm, *checkpoint_->mimi, options, std::move(events));
+  auto session =
+      std::make_shared<Session>(*checkpoint_->lm, *checkpoint_->mimi, options, std::move(prompt), std::move(events));
   sessions_.push_back(session);
+  wake_.notify_one();
   return session;
 }
 
@@ -96,52 +117,66 @@ void Engine::close(Session& session) {
 
 void Engine::run() {
   std::unique_lock<std::mutex> lock(mutex_);
-  const auto busy = [](const auto& s) { return s->closing || s->resets > 0 || !s->frames.empty(); };
-  for (;;) {
+  const auto busy = [](const auto& s) {
+    return s->closing || s->resets > 0 || !s->when_prompted.empty() || !s->frames.empty();
+  };
+  for (bool last = false; !last;) {
     wake_.wait(lock, [&] { return stopping_ || std::any_of(sessions_.begin(), sessions_.end(), busy); });
-    std::vector<std::shared_ptr<Session>> ready, closed;
-    std::vector<std::pair<std::shared_ptr<Session>, int>> resets;
-    std::vector<std::vector<float>> input;
+    last = stopping_;
+    std::vector<std::shared_ptr<Session>> closed, starting, ready;
     for (const auto& session : sessions_) {
       if (session->closing || stopping_) {
         closed.push_back(session);
-        continue;
+      } else if (const int resets = std::exchange(session->resets, 0); resets > 0) {
+        start_over(*session, resets);
+        starting.push_back(session);
+      } else if (!session->when_prompted.empty()) {
+        starting.push_back(session);
+      } else if (!session->frames.empty()) {
+        session->result.pcm = std::move(session->frames.front());
+        session->frames.pop_front();
+        ready.push_back(session);
       }
-      if (session->resets > 0) resets.emplace_back(session, std::exchange(session->resets, 0));
-      if (session->frames.empty()) continue;
-      session->result.pcm = std::move(session->frames.front());
-      session->frames.pop_front();
-      ready.push_back(session);
     }
     std::erase_if(sessions_, [&](const auto& s) { return std::find(closed.begin(), closed.end(), s) != closed.end(); });
-    const bool last = stopping_;
     lock.unlock();
 
     for (const auto& session : closed) session->events.closed();
-    for (const auto& [session, count] : resets) {
-      start_over(*session);
-      for (int i = 0; i < count; ++i) session->events.reset();
-    }
-    if (!ready.empty()) {
-      try {
-        step(ready);
-      } catch (const std::exception& error) {
-        const auto* known = dynamic_cast<const Error*>(&error);
-        for (const auto& session : ready) session->events.error(known ? known->code() : kBadModel, error.what());
-        for (const auto& session : ready) close(*session);
-      }
-    }
-    if (last) return;
-    closed.clear(), resets.clear(), ready.clear();
+    for (const auto& session : starting) guarded({session}, [&] { prompt(*session); });
+    if (!ready.empty()) guarded(ready, [&] { step(ready); });
+    closed.clear(), starting.clear(), ready.clear();
     lock.lock();
   }
 }
 
-void Engine::start_over(Session& session) const {
+void Engine::guarded(const std::vector<std::shared_ptr<Session>>& sessions, const std::function<void()>& task) {
+  try {
+    task();
+  } catch (const std::exception& error) {
+    const auto* known = dynamic_cast<const Error*>(&error);
+    for (const auto& session : sessions) {
+      session->events.error(known ? known->code() : kBadModel, error.what());
+      close(*session);
+    }
+  }
+}
+
+void Engine::start_over(Session& session, int resets) {
   session.generation.reset();
   session.encoder.reset();
   session.decoder.reset();
   session.result.step = 0;
+  session.prompted = 0;
+  session.when_prompted.insert(session.when_prompted.end(), static_cast<size_t>(resets), session.events.reset);
+}
+
+void Engine::prompt(Session& session) const {
+  if (session.prompted < session.prompt.size()) {
+    const auto part = std::span(session.prompt).subspan(session.prompted);
+    session.prompted += session.generation.prefill(*checkpoint_->lm, part.first(std::min(part.size(), kPromptPart)));
+  }
+  if (session.prompted < session.prompt.size()) return;
+  for (const auto& tell : std::exchange(session.when_prompted, {})) tell();
 }
 
 void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
@@ -153,9 +188,8 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
     Stopwatch watch;
     session->codes.resize(static_cast<size_t>(config.user_codebooks()));
     mimi.encode(session->encoder, session->result.pcm.data(), 1, config.user_codebooks(), session->codes.data());
-    // The model ignores the first frame; the codec's padding at the start must come again with the first one that
-    // counts.
-    if (session->generation.steps() == 0) {
+    // Moshi ignores the first frame; the codec's padding at the start must come again with the first one that counts.
+    if (config.dialect == Dialect::Moshi && session->generation.steps() == 0) {
       session->encoder.reset();
       session->decoder.reset();
     }

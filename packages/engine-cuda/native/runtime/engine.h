@@ -18,8 +18,9 @@ class Engine {
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   int slots() const { return slots_; }
 
-  // Takes a slot; throws Error(kFull) when there is none.
-  std::shared_ptr<Session> open(const SamplingOptions& options, SessionEvents events);
+  // Takes a slot; throws Error(kFull) when there is none. events.ready follows when the role prompt is read; models
+  // without personas ignore it. Text that is not UTF-8 is taken as the tokenizer takes it.
+  std::shared_ptr<Session> open(const SamplingOptions& options, const std::string& role, SessionEvents events);
   // Any number of samples; whole frames are queued. Values that are no numbers count as silence.
   void push(Session& session, const float* pcm, size_t count);
   size_t queued(const Session& session) const;
@@ -31,7 +32,12 @@ class Engine {
  private:
   void run();
   void step(const std::vector<std::shared_ptr<Session>>& ready);
-  void start_over(Session& session) const;
+  static void start_over(Session& session, int resets);
+  // A failure of the task is reported to these sessions and ends them; the engine goes on.
+  void guarded(const std::vector<std::shared_ptr<Session>>& sessions, const std::function<void()>& task);
+  std::vector<StepInput> role_prompt(const std::string& role) const;
+  // Reads the next part of the prompt, or reports that it is in.
+  void prompt(Session& session) const;
 
   const std::unique_ptr<Checkpoint> checkpoint_;
   const int slots_;

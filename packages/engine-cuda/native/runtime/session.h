@@ -23,16 +23,23 @@ struct FrameResult {
 
 // Called on the engine's thread, never while a lock is held.
 struct SessionEvents {
+  std::function<void()> ready;  // the prompt is in; the first call
   std::function<void(FrameResult)> frame;
   std::function<void(const std::string& code, const std::string& message)> error;
-  std::function<void()> reset;   // one call for every Engine::reset
+  std::function<void()> reset;   // one call for every Engine::reset, when the prompt is in again
   std::function<void()> closed;  // the last call
 };
 
 // Fields above the line belong to the engine's lock, those below to its thread.
 struct Session {
-  Session(const Lm& lm, const Mimi& mimi, const SamplingOptions& options, SessionEvents events)
-      : events(std::move(events)), generation(lm, options), encoder(mimi.make_encoder()), decoder(mimi.make_decoder()) {
+  Session(const Lm& lm, const Mimi& mimi, const SamplingOptions& options, std::vector<StepInput> prompt,
+          SessionEvents events)
+      : events(std::move(events)),
+        prompt(std::move(prompt)),
+        generation(lm, options),
+        encoder(mimi.make_encoder()),
+        decoder(mimi.make_decoder()) {
+    when_prompted.push_back(this->events.ready);
     encoder.transformer.fork = decoder.transformer.fork = lm.config().dialect == Dialect::PersonaPlex;
   }
 
@@ -42,6 +49,9 @@ struct Session {
   bool closing = false;
   // ----
   SessionEvents events;
+  const std::vector<StepInput> prompt;               // read before the first frame
+  size_t prompted = 0;                               // steps of it that are in
+  std::vector<std::function<void()>> when_prompted;  // whom to tell then; empty once the conversation is on
   Generation generation;
   MimiState encoder, decoder;
   std::vector<int32_t> codes;

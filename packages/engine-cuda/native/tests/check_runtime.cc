@@ -18,7 +18,7 @@ struct Listener {
   std::condition_variable changed;
   std::vector<int32_t> tokens;
   std::vector<float> pcm;
-  int frames = 0, resets = 0, errors = 0;
+  int starts = 0, frames = 0, resets = 0, errors = 0;
   bool closed = false;
 
   SessionEvents events() {
@@ -28,6 +28,7 @@ struct Listener {
       changed.notify_all();
     };
     SessionEvents out;
+    out.ready = [this, note] { note([&] { ++starts; }); };
     out.frame = [this, note](FrameResult frame) {
       note([&] {
         ++frames;
@@ -66,24 +67,25 @@ void check_runtime(const std::string& folder) {
   const std::vector<float> input = tone(20);
 
   {
-    const auto session = engine.open(options, alone.events());
+    const auto session = engine.open(options, "", alone.events());
     engine.push(*session, input.data(), input.size());
     alone.wait([&] { return alone.frames == 20; });
     engine.close(*session);
     alone.wait([&] { return alone.closed; });
   }
+  expect(alone.starts == 1, "a session says once that it is ready");
   expect(alone.pcm.size() == 19u * 1920, "20 frames in give 19 frames out");
   expect(alone.tokens.front() == -1 && alone.tokens.back() >= 0, "the first step gives no token");
 
   // The same conversation among two others that come and go, pushed in odd pieces.
-  const auto session = engine.open(options, again.events());
+  const auto session = engine.open(options, "", again.events());
   SamplingOptions strange = options;
   strange.text_seed = 77;
-  const auto second = engine.open(strange, guest.events());
+  const auto second = engine.open(strange, "", guest.events());
   std::thread crowd([&] {
     for (int i = 0; i < 5; ++i) {
       Listener brief;
-      const auto visit = engine.open(strange, brief.events());
+      const auto visit = engine.open(strange, "", brief.events());
       engine.push(*visit, input.data(), 1920 * 3 + 100);
       engine.close(*visit);
       brief.wait([&] { return brief.closed; });
@@ -98,11 +100,11 @@ void check_runtime(const std::string& folder) {
   expect(again.pcm == alone.pcm && again.tokens == alone.tokens, "company changes no bit of a session's output");
   expect(guest.tokens != alone.tokens, "another seed says something else");
 
-  const auto third = engine.open(strange, other.events());
+  const auto third = engine.open(strange, "", other.events());
   bool full = false;
   try {
     Listener nobody;
-    engine.open(strange, nobody.events());
+    engine.open(strange, "", nobody.events());
   } catch (const Error& error) {
     full = error.code() == kFull;
   }
