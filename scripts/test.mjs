@@ -10,6 +10,7 @@ const node = (name, script, args, options) => step(name, process.execPath, [scri
 await build();
 await make('build the native checks', 'tools');
 await make('build them with ASan and UBSan', 'tools', ['SANITIZE=address,undefined']);
+await make('build them with TSan', 'build-tsan/checks', ['SANITIZE=thread', 'BUILD=build-tsan']);
 await node('format and lint TypeScript', bin('@biomejs/biome', 'bin/biome'), ['check', '.']);
 await node('format of C++', join(ROOT, 'scripts', 'format-native.mjs'), ['--check']);
 await node('types', bin('typescript', 'bin/tsc'), ['-p', 'tsconfig.json', '--noEmit']);

@@ -21,26 +21,38 @@ const CASES = [
 ];
 const folders = CASES.map(fixture).filter(existsSync);
 
-// `npm test` builds both before this runs.
-for (const build of ['build', 'build-sanitized']) {
-  const binary = (name: string) => `${native}${build}/${name}`;
-  describe.skipIf(!existsSync(binary('parity')))(`native checks (${build})`, () => {
-    it('hold for every golden case on every instruction set of this machine', async () => {
+// `npm test` builds them before this runs: as shipped, under ASan and UBSan, and the batch loop under TSan.
+const binary = (build: string, name: string) => `${native}${build}/${name}`;
+
+describe.each(['build', 'build-sanitized'])('golden cases (%s)', (build) => {
+  const parity = binary(build, 'parity');
+
+  it.skipIf(!existsSync(parity))(
+    'hold on every instruction set of this machine',
+    async () => {
       for (const isa of (await inspectHardware()).cpu.isa) {
-        const { stdout } = await run(binary('parity'), ['--isa', isa, '--threads', '2', ...folders]);
+        const { stdout } = await run(parity, ['--isa', isa, '--threads', '2', ...folders]);
         expect(stdout).toMatch(new RegExp(`^[0-9]+ checks on cpu-${isa}, 0 failed$`, 'm'));
       }
-    }, 300_000);
+    },
+    300_000,
+  );
 
-    it('hold for files, kernels, sampling and the batch loop', async () => {
-      const { stdout } = await run(binary('checks'), [await defaultModel()]);
-      expect(stdout).toMatch(/^\d+ native checks passed, 0 failed$/m);
-    }, 300_000);
-
-    it('fail, with exit code 1, when a case does not hold', async () => {
-      const failed = await run(binary('parity'), [fixture('nonexistent')]).catch((error) => error);
-      expect(failed.code).toBe(1);
-      expect(failed.stdout).toMatch(/^FAIL/m);
-    });
+  it.skipIf(!existsSync(parity))('fail with exit code 1 when one does not hold', async () => {
+    const failed = await run(parity, [fixture('nonexistent')]).catch((error) => error);
+    expect(failed.code).toBe(1);
+    expect(failed.stdout).toMatch(/^FAIL/m);
   });
-}
+});
+
+describe.each(['build', 'build-sanitized', 'build-tsan'])('native checks (%s)', (build) => {
+  it.skipIf(!existsSync(binary(build, 'checks')))(
+    'hold for files, kernels, sampling and the batch loop',
+    async () => {
+      const { stdout, stderr } = await run(binary(build, 'checks'), [await defaultModel()]);
+      expect(stdout).toMatch(/^\d+ native checks passed, 0 failed$/m);
+      expect(stderr).toBe('');
+    },
+    300_000,
+  );
+});

@@ -97,6 +97,7 @@ void check_runtime(const std::string& folder) {
   }
   again.wait([&] { return again.frames == 20; });
   crowd.join();
+  guest.wait([&] { return guest.frames == 20; });
   expect(again.pcm == alone.pcm && again.tokens == alone.tokens, "company changes no bit of a session's output");
   expect(guest.tokens != alone.tokens, "another seed says something else");
 
