@@ -183,7 +183,21 @@ MimiConfig MimiConfig::parse(const Json& json) {
   if (!tr.flag_or("causal", true)) throw Error(kBadModel, "config: only causal codecs can run live");
   check(config.transformer, "transformer");
 
-  if (config.frame_samples() % config.hop() != 0)
+  // Checked as they are multiplied: products of hostile sizes must not wrap around.
+  int64_t hop = 1, channels = seanet.filters, dilation = 1;
+  for (const int ratio : seanet.ratios) {
+    hop *= ratio;
+    channels *= 2;
+    if (hop > kMaxSize || channels > kMaxSize)
+      throw Error(kBadModel, "config: seanet.ratios and seanet.n_filters make a codec of impossible size");
+  }
+  for (int j = 1; j < seanet.residual_layers; ++j)
+    if ((dilation *= seanet.dilation_base) > kMaxSize)
+      throw Error(kBadModel, "config: seanet.dilation_base and seanet.n_residual_layers make an impossible dilation");
+  if (!(config.sample_rate / config.frame_rate <= kMaxSize))
+    throw Error(kBadModel, "config: frame_rate is too small for the sample rate");
+
+  if (config.frame_samples() < 1 || config.frame_samples() % config.hop() != 0)
     throw Error(kBadModel, "config: a frame of " + std::to_string(config.frame_samples()) +
                                " samples is no multiple of the codec's hop of " + std::to_string(config.hop()));
   if (seanet.dimension != config.transformer_input || config.transformer_output != seanet.dimension ||

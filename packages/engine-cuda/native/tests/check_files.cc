@@ -186,6 +186,26 @@ void check_configs() {
     text.replace(text.find(from), std::strlen(from), to);
     expect(refused([&] { LmConfig::parse(Json::parse(text, "test")); }), std::string("config: refuses ") + to);
   }
+  const std::string codec =
+      R"({"sample_rate":24000,"frame_rate":12.5,"seanet":{"dimension":64,"n_filters":8,"n_residual_layers":1,
+    "dilation_base":2,"ratios":[8,6,5,4]},"quantizer":{"dimension":32,"n_q":8,"bins":64,"input_dimension":64,"output_dimension":64},
+    "transformer":{"d_model":64,"num_heads":4,"num_layers":2,"context":20,"layer_scale":0.01}})";
+  expect(MimiConfig::parse(Json::parse(codec, "test")).hop() == 960, "codec config: parses");
+  const std::pair<const char*, const char*> impossible[] = {
+      {"[8,6,5,4]", "[1048576,1048576,1048576,1048576]"},
+      {"[8,6,5,4]", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"},
+      {"\"n_filters\":8", "\"n_filters\":1048576"},
+      {"12.5", "1e-300"},
+      {"12.5", "1e300"},
+      {"12.5", "-1"},
+      {"\"n_residual_layers\":1,", "\"n_residual_layers\":1000000,"},
+      {"[8,6,5,4]", "[7,6,5,4]"}};
+  for (const auto& [from, to] : impossible) {
+    std::string text = codec;
+    text.replace(text.find(from), std::strlen(from), to);
+    expect(refused([&] { MimiConfig::parse(Json::parse(text, "test")); }), std::string("codec config: refuses ") + to);
+  }
+  fuzz("codec config", codec, 5000, [](const std::string& text) { MimiConfig::parse(Json::parse(text, "test")); });
   fuzz("config", sound, 5000, [](const std::string& text) { LmConfig::parse(Json::parse(text, "test")); });
 }
 
