@@ -4,7 +4,7 @@ import type { Fragment } from './transcript';
 
 /** How {@link holdConversation} goes about it. */
 export interface ConversationOptions
-  extends Pick<StreamOptions, 'seed' | 'voice' | 'prompt' | 'dialect' | 'insecure'>,
+  extends Pick<StreamOptions, 'seed' | 'voice' | 'prompt' | 'dialect' | 'insecure' | 'headers'>,
     Pick<
       StreamOptions,
       'textTemperature' | 'textTopK' | 'audioTemperature' | 'audioTopK' | 'signal' | 'handshakeTimeoutMs'

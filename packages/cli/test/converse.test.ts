@@ -156,10 +156,28 @@ describe('moshi converse', () => {
     expect(status).toBe(0);
     expect(engine.opened).toEqual([
       expect.objectContaining({
-        ...{ seed: 5, textTemperature: 0, textTopK: 3, audioTemperature: 0.5, audioTopK: 9 },
+        ...{ textSeed: 5, audioSeed: 5, textTemperature: 0, textTopK: 3, audioTemperature: 0.5, audioTopK: 9 },
         ...{ voice: 'NATF2', prompt: 'You are kind.' },
       }),
     ]);
+  });
+
+  it('refuses what would lose or feign something', async () => {
+    await writeFile(input, writeWav(speech(0.5, 24_000)));
+    const same = await moshi(['converse', input, output, '--engine', 'loopback', '--text', output]);
+    expect(same).toMatchObject({ status: 2, stderr: expect.stringContaining('same file') });
+    const seedless = ['--url', 'ws://127.0.0.1:9', '--dialect', 'moshi-server', '--seed', '1'];
+    const refused = await moshi(['converse', input, output, ...seedless]);
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining('takes no seed') });
+  });
+
+  it('opens a server with its key', async () => {
+    await writeFile(input, writeWav(speech(0.5, 24_000)));
+    const server = await createServer({ engine: scriptedEngine(), port: 0, keys: ['sesame'] });
+    const args = ['converse', input, output, '--url', server.url];
+    expect((await moshi(args)).status).toBe(4);
+    expect((await moshi([...args, '--key', 'sesame'])).status).toBe(0);
+    await server.close();
   });
 
   it('replaces an existing file only when all went well', async () => {

@@ -83,6 +83,16 @@ describe.skipIf(!existsSync(join(root, 'packages/cli/dist/moshi.js')))('the buil
     expect(await stopped(child, 'SIGTERM')).toBe(0);
   });
 
+  it('outlives the reader of its log', async () => {
+    const { child, url } = await serve();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+    for (const name of ['first.wav', 'second.wav']) {
+      expect((await command('converse', speech, join(folder, name), '--url', url)).code).toBe(0);
+    }
+    await stopped(child, 'SIGTERM');
+  });
+
   it('gives the slot of a killed client to the next', async () => {
     const { child, url } = await serve();
     const first = spawn(

@@ -69,7 +69,7 @@ function cureUnreachable(code: string, message: string): string {
   if (code === 'ECONNREFUSED') return 'is a server running there?';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'check the host name';
   if (/SELF_SIGNED|UNABLE_TO_VERIFY|CERT_/.test(code))
-    return 'its certificate is not trusted; pass insecure: true if it is yours';
+    return 'its certificate is not trusted; pass insecure: true (moshi: --insecure) if it is yours';
   if (code === 'EPROTO' || /wrong version number/i.test(message))
     return 'it does not speak TLS; use ws:// instead of wss://';
   if (code === 'ECONNRESET' || /socket hang up/i.test(message)) return 'it hung up; if it speaks TLS use wss://';

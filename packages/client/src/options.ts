@@ -112,15 +112,16 @@ export function resolveOptions(address: string | URL, options: ConnectOptions): 
 
 /** For `auto` the union of what the dialects send, without what any of them breaks on. */
 function queryOf(dialect: DialectName | 'auto', options: ConnectOptions): URLSearchParams {
-  const parameters: ChatParameters = { ...options, extensions: options.extensions ?? true };
+  // As two seeds, which every family with seeds knows; PersonaPlex breaks on the single one.
+  const { seed, textSeed = seed, audioSeed = seed, ...others } = options;
+  const parameters: ChatParameters = { ...others, textSeed, audioSeed, extensions: options.extensions ?? true };
   try {
     if (dialect !== 'auto') return chatQuery(dialects[dialect], parameters);
-    const { seed, textSeed = seed, audioSeed = seed, ...others } = parameters;
     const query = new URLSearchParams();
     for (const each of Object.values(dialects)) {
       // PersonaPlex fills in voice and prompt; nobody else should get them unasked.
       if (each.name === 'personaplex' && !wantsPersona(options)) continue;
-      for (const [name, value] of chatQuery(each, { ...others, textSeed, audioSeed })) query.set(name, value);
+      for (const [name, value] of chatQuery(each, parameters)) query.set(name, value);
     }
     return query;
   } catch (cause) {

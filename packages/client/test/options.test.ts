@@ -22,11 +22,13 @@ describe('the query', () => {
     });
   });
 
-  it('never lets a seed reach a server that might be PersonaPlex', () => {
+  it('sends a seed as the two that every family with seeds knows', () => {
     expect(query({ seed: 7 })).toEqual({ text_seed: '7', audio_seed: '7', extensions: '1' });
     expect(query({ seed: 7, audioSeed: 8 })).toMatchObject({ text_seed: '7', audio_seed: '8' });
-    expect(query({ dialect: 'personaplex', seed: 7 })).not.toHaveProperty('seed');
-    expect(query({ dialect: 'moshi', seed: 7 })).toMatchObject({ seed: '7' });
+    for (const dialect of ['moshi', 'moshi-rust', 'personaplex'] as const) {
+      expect(query({ dialect, seed: 7 })).toMatchObject({ text_seed: '7', audio_seed: '7' });
+      expect(query({ dialect, seed: 7 })).not.toHaveProperty('seed');
+    }
   });
 
   it('gives PersonaPlex the prompt it cannot do without', () => {

@@ -17,6 +17,7 @@ export function checkWhole(name: string, value: number | undefined, low: number,
   if (value !== undefined) within(name, value, low, high, true);
 }
 
+// The ranges of the wire, so that a server's client hears of a bad value before it takes a slot.
 const RANGES: [keyof EngineSessionOptions, low: number, high: number, whole: boolean][] = [
   ['textTemperature', 0, 10, false],
   ['audioTemperature', 0, 10, false],
@@ -25,9 +26,9 @@ const RANGES: [keyof EngineSessionOptions, low: number, high: number, whole: boo
   ['seed', 0, Number.MAX_SAFE_INTEGER, true],
   ['textSeed', 0, Number.MAX_SAFE_INTEGER, true],
   ['audioSeed', 0, Number.MAX_SAFE_INTEGER, true],
-  ['repetitionPenalty', 1, 2, false],
-  ['repetitionPenaltyContext', 0, 1000, true],
-  ['padMult', -4, 4, false],
+  ['repetitionPenalty', 0.1, 10, false],
+  ['repetitionPenaltyContext', 0, 100_000, true],
+  ['padMult', -100, 100, false],
 ];
 
 function randomSeed(): number {

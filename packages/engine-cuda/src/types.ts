@@ -14,11 +14,11 @@ export interface SamplingOptions {
   textSeed?: number;
   /** Seed of audio draws; overrides `seed`. */
   audioSeed?: number;
-  /** Divides the likelihood of text tokens said lately, 1 (off) to 2. */
+  /** Divides the likelihood of text tokens said lately, 0.1 to 10, 1 = off. */
   repetitionPenalty?: number;
-  /** How many text tokens back the penalty looks, 0 to 1000. */
+  /** How many text tokens back the penalty looks, 0 to 100 000. */
   repetitionPenaltyContext?: number;
-  /** Added to the padding token's text logit, -4 to 4: positive means more pauses. */
+  /** Added to the padding token's text logit, -100 to 100: positive means more pauses. */
   padMult?: number;
 }
 

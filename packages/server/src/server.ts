@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { parseChatQuery } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type Server as SocketServer, WebSocketServer } from 'ws';
 import { Access } from './access';
 import { errorMessage, ServerError } from './errors';
 import { attach } from './http/attach';
@@ -13,6 +13,7 @@ import { chatPath, type Readiness, Routes, splitTarget } from './http/routes';
 import { openStaticFiles, type StaticFiles } from './http/static-files';
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options';
 import { ChatSession } from './session/chat-session';
+import { ExplainingSocket } from './session/explaining-socket';
 import { refuseSocket } from './session/refuse-socket';
 import type { ServerSession } from './session/server-session';
 import { WaitingLine } from './session/waiting-line';
@@ -77,7 +78,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
   readonly #access: Access;
   readonly #routes: Routes;
   readonly #line: WaitingLine;
-  readonly #sockets: WebSocketServer;
+  readonly #sockets: SocketServer<typeof ExplainingSocket>;
   readonly #connections = new Map<string, number>();
   readonly #detach: () => void;
   readonly #onError = (error: Error) => this.emit('error', error);
@@ -100,6 +101,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     this.#routes = new Routes(engine.info, () => this.readiness, files);
     this.#sockets = new WebSocketServer({
       noServer: true,
+      WebSocket: ExplainingSocket,
       perMessageDeflate: false,
       maxPayload: limits.messageBytes,
     });
@@ -209,7 +211,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     return { status: 429, text: `There are ${most} connections from this address already: close one first.` };
   }
 
-  #accept(client: WebSocket, address: string, query: URLSearchParams, closeMs: number): void {
+  #accept(client: ExplainingSocket, address: string, query: URLSearchParams, closeMs: number): void {
     const { engine, limits, logger } = this.#options;
     const { parameters, problems } = parseChatQuery(query);
     if (problems.length > 0) {

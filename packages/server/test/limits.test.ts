@@ -82,7 +82,8 @@ describe('messages', () => {
     client.socket.send(Buffer.alloc(5000, 0x63));
     await until(() => session.stats.ignoredMessages === 1);
     client.socket.send(Buffer.alloc(5001, 0x63));
-    expect(await client.closed).toMatchObject({ code: 1009 });
+    expect(await client.closed).toMatchObject({ code: 1009, reason: 'message too big' });
+    expect(client.of('error')[0]?.message).toMatch(/too big/);
     expect(session.state).toMatchObject({ code: 1009, reason: 'message too big' });
     await waiting.next('handshake');
   });
@@ -95,7 +96,8 @@ describe('messages', () => {
     (client.socket as unknown as { _socket: { write(bytes: Buffer): void } })._socket.write(
       Buffer.of(0xff, 0x80, 0, 0, 0, 0),
     );
-    expect(await client.closed).toMatchObject({ code: 1002 });
+    expect(await client.closed).toMatchObject({ code: 1002, reason: 'WebSocket error' });
+    expect(client.of('error')[0]?.message).toMatch(/broke the rules/);
     await waiting.next('handshake');
   });
 });

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { MoshiError } from '@moshi/client';
 import { SAMPLE_RATE } from '@moshi/protocol';
 import { createServer, type Engine, loopbackEngine } from '@moshi/server';
@@ -30,6 +31,7 @@ interface ConverseFlags {
   prompt?: string;
   dialect?: ConversationOptions['dialect'];
   insecure?: boolean;
+  key?: string;
   json?: boolean;
 }
 
@@ -76,6 +78,7 @@ export function addConverse(program: Command, host: Host): void {
       ]),
     )
     .option('--insecure', 'accept any TLS certificate')
+    .option('--key <key>', 'key of a server that asks for one')
     .option('--json', 'print one JSON object in place of words')
     .addHelpText('after', '\nExample:\n  $ moshi converse question.wav answer.wav --tail 5 --text answer.json --seed 1')
     .action((input: string, output: string, flags: ConverseFlags) => converse(host, input, output, flags));
@@ -84,6 +87,12 @@ export function addConverse(program: Command, host: Host): void {
 async function converse(host: Host, input: string, output: string, flags: ConverseFlags): Promise<void> {
   if (flags.url !== undefined && (flags.model ?? flags.engine ?? flags.threads) !== undefined) {
     throw new CliError(ExitCode.usage, '--url is for a running server: leave out --model, --engine and --threads');
+  }
+  if (flags.text !== undefined && resolve(flags.text) === resolve(output)) {
+    throw new CliError(ExitCode.usage, '--text and OUT.wav are the same file: give the transcript a name of its own');
+  }
+  if (flags.dialect === 'moshi-server' && flags.seed !== undefined) {
+    throw new CliError(ExitCode.usage, 'moshi-server takes no seed: leave out --seed');
   }
   const wav = await parseInput(input, readWav);
   if (wav.pcm.length === 0) throw new CliError(ExitCode.input, `${input} has no sound in it: record it again`);
@@ -137,7 +146,8 @@ function prepare(wav: WavAudio, tailSeconds: number): Float32Array {
 function sampling(flags: ConverseFlags): ConversationOptions {
   const { textTemperature, textTopk: textTopK, audioTemperature, audioTopk: audioTopK } = flags;
   const { voice, prompt, dialect, insecure } = flags;
-  return { textTemperature, textTopK, audioTemperature, audioTopK, voice, prompt, dialect, insecure };
+  const headers = flags.key === undefined ? undefined : { authorization: `Bearer ${flags.key}` };
+  return { textTemperature, textTopK, audioTemperature, audioTopK, voice, prompt, dialect, insecure, headers };
 }
 
 /** Our own model is surely at work while it reads its prompts, however slow this machine is. */

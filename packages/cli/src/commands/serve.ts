@@ -14,6 +14,8 @@ interface ServeFlags {
   threads?: number;
   static?: string;
   ssl?: string;
+  key?: string[];
+  origin?: string[];
   quiet?: boolean;
 }
 
@@ -37,6 +39,11 @@ export function addServe(program: Command, host: Host): void {
     .option('--threads <n>', 'threads of the model', whole(1, 256))
     .option('--static <dir>', 'folder of a web page to serve in place of the built-in one')
     .option('--ssl <dir>', 'folder with key.pem and cert.pem: serves https and wss')
+    .option('--key <keys...>', 'keys that open the server; clients send one as a bearer token or ?key=')
+    .option(
+      '--origin <origins...>',
+      "web pages that may connect besides the server's own, such as https://app.example.com",
+    )
     .option('--quiet', 'no log lines')
     .addHelpText('after', '\nExample:\n  $ moshi serve --model kyutai/moshiko-pytorch-bf16 --port 8998')
     .action((flags: ServeFlags) => serve(host, flags));
@@ -57,6 +64,8 @@ async function serve(host: Host, flags: ServeFlags): Promise<void> {
       logger: flags.quiet ? undefined : stderrLogger(host),
       ...(flags.static !== undefined && { staticDir: flags.static }),
       ...(flags.ssl !== undefined && { tls: flags.ssl }),
+      ...(flags.key !== undefined && { keys: flags.key }),
+      ...(flags.origin !== undefined && { origins: flags.origin }),
     });
     server.on('error', (error) => host.stderr.write(`moshi: ${oneLine(error)}\n`));
     const { info } = engine;
@@ -92,7 +101,8 @@ function stderrLogger(host: Host): Logger {
     (message: string, fields: Record<string, unknown> = {}) => {
       const values = Object.entries(fields).map(([name, value]) => {
         const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'undefined');
-        return ` ${name}=${text.replace(/\s+/g, ' ')}`;
+        // Quoted unless plain: a client's words (a close reason) must not look like fields of ours, nor steer a terminal.
+        return ` ${name}=${/^[\w.:/@+[\]-]*$/.test(text) ? text : JSON.stringify(text)}`;
       });
       host.stderr.write(`${new Date().toISOString()} ${level} ${message}${values.join('')}\n`);
     };

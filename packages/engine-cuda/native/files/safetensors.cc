@@ -58,7 +58,7 @@ Safetensors::Safetensors(const std::string& path) : file_(path) {
   uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | raw[i];
   if (length > kMaxHeader || length > file_.size() - 8)
-    throw Error(kBadFile, path + ": is not a safetensors file, or it is truncated");
+    throw Error(kBadFile, path + ": is not a safetensors file, or it is truncated; download it again");
   std::string text(length, '\0');
   file_.read(8, text.data(), length);
   const Json header = Json::parse(text, path);

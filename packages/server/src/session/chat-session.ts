@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type ChatParameters, type ControlAction, TextAssembler } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
-import type { WebSocket } from 'ws';
 import type { Engine, EngineFrame, EngineSessionOptions } from '../engine';
 import { errorCode, errorMessage } from '../errors';
 import type { Logger } from '../logger';
@@ -9,6 +8,7 @@ import type { ServerLimits } from '../options';
 import { version } from '../version';
 import { AudioInput } from './audio-input';
 import { Conversation, type ConversationHooks } from './conversation';
+import type { ExplainingSocket } from './explaining-socket';
 import { Heartbeat } from './heartbeat';
 import { Inbox } from './inbox';
 import { Outbox } from './outbox';
@@ -38,7 +38,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   /** Resolves when the session is over and has given back its slot. */
   readonly done: Promise<void>;
 
-  readonly #socket: WebSocket;
+  readonly #socket: ExplainingSocket;
   readonly #host: SessionHost;
   readonly #input = new AudioInput();
   readonly #outbox: Outbox;
@@ -57,7 +57,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   readonly #finished: Promise<void>;
   #slot: Promise<void> = Promise.resolve();
 
-  constructor(socket: WebSocket, address: string, parameters: ChatParameters, host: SessionHost) {
+  constructor(socket: ExplainingSocket, address: string, parameters: ChatParameters, host: SessionHost) {
     super();
     this.#socket = socket;
     this.#host = host;
@@ -295,8 +295,8 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   #socketFailed(error: Error): void {
     this.#log('warn', `WebSocket error: ${errorMessage(error)}`);
     if (this.#end) return;
-    const tooBig = errorCode(error) === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
-    this.#stop(tooBig ? 1009 : 1002, tooBig ? 'message too big' : 'WebSocket error');
+    const { code, reason } = this.#socket.violation ?? { code: 1006, reason: 'connection lost' };
+    this.#stop(code, reason);
   }
 
   #finishWith(code: number, reason: string, message?: string): void {
