@@ -186,15 +186,20 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, query: URLSearchParams): void {
     const { limits, logger, clientAddress } = this.#options;
     const address = clientAddress?.(request) ?? request.socket.remoteAddress ?? 'unknown';
-    const refusal = this.#closing
-      ? { status: 503, text: 'The server is shutting down.' }
-      : (this.#access.check(request, query) ?? this.#tooMany(address));
-    if (refusal) {
-      logger.warn('connection refused', { address, status: refusal.status, why: refusal.text });
-      refuseUpgrade(socket, refusal);
+    const forbidden = this.#access.check(request, query);
+    if (forbidden) {
+      logger.warn('connection refused', { address, status: forbidden.status, why: forbidden.text });
+      refuseUpgrade(socket, forbidden);
       return;
     }
     this.#sockets.handleUpgrade(request, socket, head, (client) => {
+      // After the upgrade, because a browser cannot read why one was refused.
+      const busy = this.#closing ? 'The server is shutting down.' : this.#tooMany(address);
+      if (busy) {
+        logger.warn('connection refused', { address, why: busy });
+        refuseSocket(client, limits.closeMs, 1013, this.#closing ? 'server closing' : 'too many connections', busy);
+        return;
+      }
       this.#connections.set(address, (this.#connections.get(address) ?? 0) + 1);
       client.on('close', () => {
         const left = this.#connections.get(address)! - 1;
@@ -205,10 +210,10 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     });
   }
 
-  #tooMany(address: string) {
+  #tooMany(address: string): string | undefined {
     const { connectionsPerAddress: most } = this.#options.limits;
     if (most === 0 || (this.#connections.get(address) ?? 0) < most) return undefined;
-    return { status: 429, text: `There are ${most} connections from this address already: close one first.` };
+    return `There are ${most} connections from this address already: close one first.`;
   }
 
   #accept(client: ExplainingSocket, address: string, query: URLSearchParams, closeMs: number): void {

@@ -161,7 +161,9 @@ describe('close', () => {
     slow.socket.pause();
     const closing = server.close({ graceMs: 300 });
     expect(server.readiness.ready).toBe(false);
-    await expect(Client.open(server)).rejects.toThrow('503');
+    const late = await Client.open(server);
+    expect(await late.closed).toMatchObject({ code: 1013, reason: 'server closing' });
+    expect(late.of('error')[0]?.message).toMatch(/shutting down/);
     slow.socket.resume();
     await closing;
   });

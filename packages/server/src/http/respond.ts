@@ -28,8 +28,6 @@ const reasons: Readonly<Record<number, string>> = {
   401: 'Unauthorized',
   403: 'Forbidden',
   404: 'Not Found',
-  429: 'Too Many Requests',
-  503: 'Service Unavailable',
 };
 
 /** Refuses an upgrade: there is no ServerResponse yet, so the answer is written by hand. */
