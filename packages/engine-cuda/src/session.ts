@@ -14,7 +14,7 @@ export interface EngineSessionEvents {
 /** One conversation: push the user's samples, receive the model's. It holds a slot until it is closed. */
 export class EngineSession extends EventEmitter<EngineSessionEvents> {
   readonly #native: NativeSession;
-  readonly #resets: (() => void)[] = [];
+  readonly #resets: { resolve: () => void; reject: (error: Error) => void }[] = [];
   readonly #ready: Promise<void>;
   readonly #closed: Promise<void>;
   #settleReady: (error?: unknown) => void = () => {};
@@ -59,7 +59,7 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
    */
   async reset(): Promise<void> {
     translated(() => this.#native.reset());
-    await new Promise<void>((resolve) => this.#resets.push(resolve));
+    await new Promise<void>((resolve, reject) => this.#resets.push({ resolve, reject }));
   }
 
   /** Frees the slot at the next step boundary. Idempotent; no event is delivered from the call on. */
@@ -77,20 +77,35 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
         this.#settleReady();
         return;
       case 'frame':
-        if (this.#open) this.emit('frame', value as EngineFrame);
+        if (this.#open) this.#deliver(() => this.emit('frame', value as EngineFrame));
         return;
       case 'error':
         this.#settleReady(asEngineError(value));
-        if (this.#open) this.emit('error', asEngineError(value) as Error);
+        if (this.#open) this.#deliver(() => this.emit('error', asEngineError(value) as Error));
         return;
       case 'reset':
-        this.#resets.shift()?.();
+        this.#resets.shift()?.resolve();
         return;
       default:
         this.#open = false;
         this.#settleReady(new EngineError('ENGINE_CLOSED', 'the engine was closed before the session was ready'));
-        for (const resolve of this.#resets.splice(0)) resolve();
+        for (const { reject } of this.#resets.splice(0)) {
+          reject(new EngineError('ENGINE_CLOSED', 'the session was closed before it was reset'));
+        }
+        // The engine may have ended it: its memory goes now, not when this object is collected.
+        this.#native.close();
         this.#settleClosed();
+    }
+  }
+
+  /** A listener's own failure is the program's, as with any emitter; thrown into native code it would be lost. */
+  #deliver(emit: () => void): void {
+    try {
+      emit();
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
     }
   }
 }

@@ -18,7 +18,7 @@ export interface SamplingOptions {
   repetitionPenalty?: number;
   /** How many text tokens back the penalty looks, 0 to 100 000. */
   repetitionPenaltyContext?: number;
-  /** Added to the padding token's text logit, -100 to 100: positive means more pauses. */
+  /** Makes padding e^this times as likely, -100 to 100: positive means more pauses; no effect at temperature 0. */
   padMult?: number;
 }
 

@@ -37,7 +37,7 @@ class MimiObject : public Napi::ObjectWrap<MimiObject> {
   Napi::Value encode(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const auto codec = this->codec();
-      const auto pcm = info[0].As<Napi::Float32Array>();
+      const auto pcm = floats(info[0]);
       const int count = info[1].As<Napi::Number>().Int32Value();
       if (count < 1 || count > codec->mimi->quantizer().codebooks())
         throw Error(kBadOption, "codebooks must be 1 to " + std::to_string(codec->mimi->quantizer().codebooks()));
@@ -72,7 +72,7 @@ class MimiObject : public Napi::ObjectWrap<MimiObject> {
   Napi::Value decode(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const auto codec = this->codec();
-      const auto codes = info[0].As<Napi::Int32Array>();
+      const auto codes = integers(info[0]);
       const int count = info[1].As<Napi::Number>().Int32Value();
       if (count < 1 || count > codec->mimi->quantizer().codebooks())
         throw Error(kBadOption, "codebooks must be 1 to " + std::to_string(codec->mimi->quantizer().codebooks()));
@@ -137,7 +137,7 @@ class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
  private:
   Napi::Value encode(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      const auto tokens = model_->encode(info[0].As<Napi::String>().Utf8Value());
+      const auto tokens = model().encode(info[0].As<Napi::String>().Utf8Value());
       auto ids = Napi::Int32Array::New(info.Env(), tokens.size());
       for (size_t i = 0; i < tokens.size(); ++i) ids.Data()[i] = tokens[i].id;
       return ids;
@@ -145,11 +145,18 @@ class TokenizerObject : public Napi::ObjectWrap<TokenizerObject> {
   }
   Napi::Value decode(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      const auto ids = info[0].As<Napi::Int32Array>();
-      return Napi::String::New(info.Env(), model_->decode({ids.Data(), ids.Data() + ids.ElementLength()}));
+      const auto ids = integers(info[0]);
+      return Napi::String::New(info.Env(), model().decode({ids.Data(), ids.Data() + ids.ElementLength()}));
     });
   }
-  Napi::Value size(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), model_->size()); }
+  Napi::Value size(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), model().size()); });
+  }
+
+  const SentencePiece& model() const {
+    if (!model_) throw Error(kClosed, "no tokenizer was loaded");
+    return *model_;
+  }
 
   std::unique_ptr<SentencePiece> model_;
 };

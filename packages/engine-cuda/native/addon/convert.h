@@ -37,6 +37,25 @@ inline double number_option(const Napi::Object& options, const char* key, double
   return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : fallback;
 }
 
+// A whole number from 0 to 256: threads and slots.
+inline int count_option(const Napi::Object& options, const char* key, int fallback) {
+  const double value = number_option(options, key, fallback);
+  if (!(value >= 0 && value <= 256)) throw Error(kBadOption, std::string(key) + " must be a number from 0 to 256");
+  return static_cast<int>(value);
+}
+
+// Typed arrays, checked: reading another element type as this one would run past its end.
+inline Napi::Float32Array floats(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
+    throw Error(kBadOption, "samples must be a Float32Array");
+  return value.As<Napi::Float32Array>();
+}
+inline Napi::Int32Array integers(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+    throw Error(kBadOption, "codes and tokens must be an Int32Array");
+  return value.As<Napi::Int32Array>();
+}
+
 // A promise settled by a task on a worker thread. Make(env) builds the value afterwards on the JavaScript thread.
 class Task : public Napi::AsyncWorker {
  public:
@@ -67,8 +86,19 @@ class Task : public Napi::AsyncWorker {
       SetError(error.what());
     }
   }
-  void OnOK() override { deferred_.Resolve(make_(Env())); }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(to_js(Env(), code_, error.Message()).Value()); }
+  // While an environment is torn down no JavaScript can run; then there is nobody left to tell.
+  void OnOK() override {
+    try {
+      deferred_.Resolve(make_(Env()));
+    } catch (const Napi::Error&) {
+    }
+  }
+  void OnError(const Napi::Error& error) override {
+    try {
+      deferred_.Reject(to_js(Env(), code_, error.Message()).Value());
+    } catch (const Napi::Error&) {
+    }
+  }
 
  private:
   Napi::Promise::Deferred deferred_;

@@ -1,6 +1,6 @@
 #include "addon/objects.h"
 
-#include <atomic>
+#include <mutex>
 
 #include "addon/convert.h"
 #include "runtime/engine.h"
@@ -20,32 +20,55 @@ struct EngineHolder {
 // Carries a session's events from the engine's thread to its JavaScript callback.
 class Emitter {
  public:
-  Emitter(Napi::Env env, const Napi::Function& callback)
-      : function_(Napi::ThreadSafeFunction::New(env, callback, "moshi session", 0, 1)) {}
+  Emitter(Napi::Env env, const Napi::Function& callback) {
+    // The finalizer runs before Node frees the function, also when a worker is terminated: from then on nobody may call
+    // it.
+    auto* kept = new std::shared_ptr<State>(state_);
+    function_ = Napi::ThreadSafeFunction::New(
+        env, callback, "moshi session", 0, 1,
+        [](Napi::Env, std::shared_ptr<State>* state) {
+          {
+            const std::lock_guard<std::mutex> lock((*state)->mutex);
+            (*state)->dead = true;
+          }
+          delete state;
+        },
+        kept);
+  }
   ~Emitter() { release(); }
 
   template <typename Call>
   void emit(Call call) {
-    if (dead_) return;
+    const std::lock_guard<std::mutex> lock(state_->mutex);
+    if (state_->dead) return;
     auto* boxed = new std::function<void(Napi::Env, Napi::Function)>(std::move(call));
     const napi_status status = function_.NonBlockingCall(
         boxed, [](Napi::Env env, Napi::Function callback, std::function<void(Napi::Env, Napi::Function)>* run) {
           const std::unique_ptr<std::function<void(Napi::Env, Napi::Function)>> owned(run);
-          if (static_cast<napi_env>(env) != nullptr) (*run)(env, callback);
+          if (static_cast<napi_env>(env) == nullptr) return;
+          try {
+            (*run)(env, callback);
+          } catch (const Napi::Error&) {
+            // The environment is ending; the callback itself lets nothing out.
+          }
         });
     if (status == napi_ok) return;
     delete boxed;
-    // The environment is going away; Node has given our hold back already, and a further call would touch freed memory.
-    dead_ = true;
+    // The environment is closing and has taken our hold back.
+    state_->dead = true;
   }
   void release() {
-    if (!dead_) function_.Release();
-    dead_ = true;
+    const std::lock_guard<std::mutex> lock(state_->mutex);
+    if (!std::exchange(state_->dead, true)) function_.Release();
   }
 
  private:
+  struct State {
+    std::mutex mutex;
+    bool dead = false;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
   Napi::ThreadSafeFunction function_;
-  std::atomic<bool> dead_{false};
 };
 
 Napi::Object frame_object(Napi::Env env, const FrameResult& frame) {
@@ -138,7 +161,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   }
   Napi::Value push(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
-      const auto pcm = info[0].As<Napi::Float32Array>();
+      const auto pcm = floats(info[0]);
       Session& open = session();
       holder_->get().push(open, pcm.Data(), pcm.ElementLength());
       return info.Env().Undefined();
@@ -188,9 +211,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   // Resolves when the thread has ended and the weights are freed.
   Napi::Value close(const Napi::CallbackInfo& info) {
-    std::shared_ptr<Engine> engine = std::move(holder_->engine);
+    // The box empties on the worker thread: joining the engine's thread must not block this one.
+    auto engine = std::make_shared<std::unique_ptr<Engine>>(std::move(holder_->engine));
     return Task::run(
-        info.Env(), [engine]() mutable { engine.reset(); }, [](Napi::Env env) { return env.Undefined(); });
+        info.Env(), [engine] { engine->reset(); }, [](Napi::Env env) { return env.Undefined(); });
   }
 
   Napi::Value info(const Napi::CallbackInfo& info) {
@@ -220,7 +244,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
 std::unique_ptr<CpuBackend> make_backend(const Napi::Object& options) {
   const std::string isa = text_option(options, "isa");
-  const int threads = static_cast<int>(number_option(options, "threads", 0));
+  const int threads = count_option(options, "threads", 0);
   return std::make_unique<CpuBackend>(threads > 0 ? threads : default_threads(), isa.empty() ? nullptr : isa.c_str());
 }
 
@@ -230,7 +254,7 @@ Napi::Value load_engine(const Napi::CallbackInfo& info) {
     const Napi::Object names = info[0].As<Napi::Object>(), options = info[1].As<Napi::Object>();
     const CheckpointFiles files{text_option(names, "config"), text_option(names, "lm"), text_option(names, "mimi"),
                                 text_option(names, "mimiConfig"), text_option(names, "tokenizer")};
-    const int slots = static_cast<int>(number_option(options, "slots", 1));
+    const int slots = std::max(1, count_option(options, "slots", 1));
     auto backend = std::make_shared<std::unique_ptr<CpuBackend>>(make_backend(options));
     auto engine = std::make_shared<std::unique_ptr<Engine>>();
     return Task::run(

@@ -1,9 +1,17 @@
 #include "core/thread_pool.h"
 
+#include <algorithm>
+#include <system_error>
+
 namespace moshi {
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  workers_.reserve(static_cast<size_t>(std::max(1, threads)));
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    // A process limit: the work is done by those that could be started.
+  }
 }
 
 ThreadPool::~ThreadPool() {

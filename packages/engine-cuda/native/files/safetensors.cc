@@ -7,8 +7,9 @@ namespace moshi {
 
 namespace {
 
-// The published limit of the format; it also bounds what a hostile file can make us allocate.
-constexpr uint64_t kMaxHeader = 100'000'000;
+// Real headers have a few hundred kB; a parsed one takes many times its size, which a hostile file must not turn into
+// GB.
+constexpr uint64_t kMaxHeader = 16 << 20;
 
 DType parse_dtype(const std::string& name, const std::string& what) {
   static const std::map<std::string, DType> kTypes = {

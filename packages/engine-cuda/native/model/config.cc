@@ -12,6 +12,7 @@ namespace {
 
 // Limits far above any real model, so that a hostile config cannot make sizes overflow.
 constexpr int64_t kMaxSize = 1 << 20;
+constexpr int kMaxDelay = 4096;
 
 // One JSON object with its place in the document, for errors that say which key is wrong.
 class Section {
@@ -152,6 +153,7 @@ MimiConfig MimiConfig::parse(const Json& json) {
   if (!sea.flag_or("causal", true)) throw Error(kBadModel, "config: only causal codecs can run live");
   if (seanet.channels != 1 || top.count_or("channels", 1) != 1)
     throw Error(kBadModel, "config: only mono codecs are supported");
+  if (seanet.compress > seanet.filters) throw Error(kBadModel, "config: seanet.compress leaves no channels");
   if (seanet.ratios.empty() || seanet.ratios.size() > 16)
     throw Error(kBadModel, "config: seanet.ratios is out of range");
 
@@ -275,13 +277,18 @@ LmConfig LmConfig::parse(const Json& json) {
   if (config.generated_codebooks > config.audio_codebooks) throw Error(kBadModel, "config: dep_q is more than n_q");
   // Only PersonaPlex generates every audio codebook although half of them are the user's.
   const bool all = config.generated_codebooks == config.audio_codebooks && config.audio_codebooks % 2 == 0;
-  if (type == "personaplex" || all) config.dialect = Dialect::PersonaPlex;
+  if (type == "personaplex" && !all)
+    throw Error(kBadModel,
+                "config: a PersonaPlex model generates all of an even number of codebooks; dep_q and n_q differ");
+  if (all) config.dialect = Dialect::PersonaPlex;
   config.card = top.whole("card");
   config.text_card = top.whole("text_card");
   config.text_card_out = top.whole_or("text_card_out", config.text_card);
   config.text_padding = top.count_or("existing_text_padding_id", 3, 0);
   config.text_end_padding = top.count_or("existing_text_end_padding_id", 0, 0);
   config.delays = top.counts("delays", 0);
+  if (!config.delays.empty() && *std::max_element(config.delays.begin(), config.delays.end()) > kMaxDelay)
+    throw Error(kBadModel, "config: a delay is longer than " + std::to_string(kMaxDelay) + " steps");
   if (static_cast<int>(config.delays.size()) != config.streams())
     throw Error(kBadModel, "config: delays has " + std::to_string(config.delays.size()) + " entries, " +
                                std::to_string(config.streams()) + " streams need one each");

@@ -69,10 +69,12 @@ int32_t Generation::draw_text(std::span<float> logits) {
     penalize(logits, recent_text_, options_.repetition_penalty);
   }
   const size_t pad = static_cast<size_t>(config_.text_padding);
-  if (options_.pad_bonus != 0 && pad < logits.size()) logits[pad] += options_.pad_bonus;
+  if (options_.pad_bonus != 0 && pad < logits.size()) logits[pad] += options_.pad_bonus * options_.text.temperature;
   const int32_t token =
       sample(logits, options_.text, philox_uniform(options_.text_seed, static_cast<uint64_t>(offset_), 0));
-  if (options_.repetition_context > 0) {
+  // Silence is no repetition: padding and the initial token neither count nor are held against the model.
+  const bool word = token != config_.text_padding && token != config_.text_end_padding && token != config_.text_card;
+  if (options_.repetition_context > 0 && word) {
     recent_text_.push_back(token);
     if (recent_text_.size() > static_cast<size_t>(options_.repetition_context))
       recent_text_.erase(recent_text_.begin());

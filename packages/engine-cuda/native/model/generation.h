@@ -16,7 +16,7 @@ inline constexpr int32_t kUngenerated = -2;
 struct SamplingOptions {
   SamplingRule text{0.7f, 25, 0}, audio{0.8f, 250, 0};
   uint64_t text_seed = 0, audio_seed = 0;
-  float pad_bonus = 0;           // added to the padding token's text logit: more silence when positive
+  float pad_bonus = 0;           // the padding token is e^this times as likely: more silence when positive
   float repetition_penalty = 1;  // over the last text tokens, 1 = off
   int repetition_context = 0;
 };

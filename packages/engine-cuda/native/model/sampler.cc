@@ -52,7 +52,8 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
 }
 
 int sample(std::span<const float> logits, const SamplingRule& rule, float uniform) {
-  if (rule.temperature <= 0 || rule.top_k == 1) return greedy(logits);
+  // Colder than this, logits divided by the temperature overflow; the likeliest token is all that is left anyway.
+  if (rule.temperature < 1e-5f || rule.top_k == 1) return greedy(logits);
   const std::vector<float> weights = token_weights(logits, rule);
   double total = 0;
   for (const float weight : weights) total += weight;

@@ -6,7 +6,8 @@ namespace moshi {
 
 void Seanet::add_residuals(const Weights& weights, const std::string& prefix, int64_t channels) {
   int dilation = 1;
-  for (int j = 0; j < config_.residual_layers; ++j, dilation *= config_.dilation_base) {
+  for (int j = 0; j < config_.residual_layers; ++j) {
+    if (j > 0) dilation *= config_.dilation_base;
     const std::string name = prefix + std::to_string(stages_.size()) + ".";
     const int64_t hidden = channels / config_.compress;
     Residual block{Conv(weights, name + "block.1.conv.conv",

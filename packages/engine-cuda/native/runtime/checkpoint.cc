@@ -39,6 +39,9 @@ Checkpoint::Checkpoint(const CheckpointFiles& files, std::unique_ptr<CpuBackend>
                 "codec and language model do not belong together: " + std::to_string(mimi->quantizer().codebooks()) +
                     " codebooks of " + std::to_string(mimi->quantizer().bins()) + " where " + std::to_string(needed) +
                     " of " + std::to_string(config.card) + " are needed");
+  if (config.text_card_out > config.text_card + 1)
+    throw Error(kBadModel, "the model can say " + std::to_string(config.text_card_out) +
+                               " text tokens but reads only " + std::to_string(config.text_card + 1));
   if (tokenizer.size() < config.text_card)
     throw Error(kBadModel, "the tokenizer has " + std::to_string(tokenizer.size()) +
                                " pieces, the language model speaks " + std::to_string(config.text_card));

@@ -51,7 +51,12 @@ std::vector<StepInput> Engine::role_prompt(const std::string& role) const {
   const std::string wrapped = wrap_with_system_tags(role);
   if (checkpoint_->lm->config().dialect != Dialect::PersonaPlex || wrapped.empty()) return {};
   std::vector<int32_t> text;
-  for (const auto& token : checkpoint_->tokenizer.encode(wrapped)) text.push_back(token.id);
+  for (const auto& token : checkpoint_->tokenizer.encode(wrapped)) {
+    if (token.id >= checkpoint_->lm->config().text_card)
+      throw Error(kBadOption,
+                  "the prompt needs a piece of the tokenizer that this model does not know: " + token.piece);
+    text.push_back(token.id);
+  }
   if (text.size() > kMaxPromptTokens)
     throw Error(kBadOption, "the prompt is " + std::to_string(text.size()) + " tokens long; shorten it to " +
                                 std::to_string(kMaxPromptTokens));
@@ -214,6 +219,12 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
       result.pcm.resize(static_cast<size_t>(mimi.frame_samples()));
       mimi.decode(session->decoder, tokens.data() + 1, 1, config.own_codebooks(), result.pcm.data());
       result.decode_ms = watch.lap();
+      if (!std::all_of(result.pcm.begin(), result.pcm.end(), [](float v) { return std::isfinite(v); })) {
+        session->events.error(kBadModel,
+                              "the model's sound is not a number: its weights are broken, download them again");
+        close(*session);
+        continue;
+      }
       result.token = tokens[0];
       if (result.token != config.text_padding && result.token != config.text_end_padding)
         result.text = checkpoint_->tokenizer.wire_text(result.token);
