@@ -29,6 +29,8 @@ export interface ChatParameters {
   voice?: string;
   /** The role the model is to play, in words. */
   prompt?: string;
+  /** The model speaks only the text it is given with `say`. */
+  sayOnly?: boolean;
   /** Stored in the log of moshi-backend. */
   email?: string;
   /** Ticket of a queue in front of the server. */
@@ -82,10 +84,15 @@ const fields: readonly (NumberField | TextField)[] = [
   integer('repetition_penalty_context', 'repetitionPenaltyContext', 0, 100_000),
   integer('max_steps', 'maxSteps', 1, Number.MAX_SAFE_INTEGER),
   { wire: 'voice_prompt', key: 'voice', kind: 'name', max: 255 },
-  { wire: 'text_prompt', key: 'prompt', kind: 'text', max: 8000 },
+  { wire: 'text_prompt', key: 'prompt', kind: 'text', max: 20_000 },
   { wire: 'email', key: 'email', kind: 'text', max: 320 },
   { wire: 'worker_auth_id', key: 'workerAuthId', kind: 'text', max: 1000 },
 ];
+
+const switches = [
+  ['say_only', 'sayOnly'],
+  ['extensions', 'extensions'],
+] as const satisfies readonly (readonly [ChatQueryName, keyof ChatParameters])[];
 
 const publishedVoice = /^(NAT|VAR)[FM]\d$/;
 
@@ -105,7 +112,9 @@ export function chatQuery(dialect: Dialect, parameters: ChatParameters): URLSear
     if (problem) throw new ProtocolError('unencodable', problem);
     query.set(field.wire, String(value));
   }
-  if (parameters.extensions && dialect.query.includes('extensions')) query.set('extensions', '1');
+  for (const [wire, key] of switches) {
+    if (parameters[key] && dialect.query.includes(wire)) query.set(wire, '1');
+  }
   return query;
 }
 
@@ -129,11 +138,13 @@ export function parseChatQuery(query: URLSearchParams): ParsedChatQuery {
       else if (value !== undefined) found[field.key] = value;
     });
   }
-  read('extensions', (text) => {
-    if (/^(1|true)$/.test(text)) found.extensions = true;
-    else if (/^(0|false)$/.test(text)) found.extensions = false;
-    else problems.push(`extensions is ${quote(text)}; it must be 0 or 1.`);
-  });
+  for (const [wire, key] of switches) {
+    read(wire, (text) => {
+      if (/^(1|true)$/.test(text)) found[key] = true;
+      else if (/^(0|false)$/.test(text)) found[key] = false;
+      else problems.push(`${wire} is ${quote(text)}; it must be 0 or 1.`);
+    });
+  }
   if (found.seed === -1) delete found.seed;
   return { parameters: found as ChatParameters, problems };
 }

@@ -17,6 +17,7 @@ export type ChatQueryName =
   | 'max_steps'
   | 'voice_prompt'
   | 'text_prompt'
+  | 'say_only'
   | 'email'
   | 'worker_auth_id'
   | 'extensions';
@@ -71,7 +72,17 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
     handshakeBytes: 1,
     sendsMetadata: false,
     // Kyutai's Python servers ignore every parameter; @moshi/server, which speaks this dialect, reads them all.
-    query: [...sampling, 'seed', 'max_steps', 'voice_prompt', 'text_prompt', 'email', 'worker_auth_id', 'extensions'],
+    query: [
+      ...sampling,
+      'seed',
+      'max_steps',
+      'voice_prompt',
+      'text_prompt',
+      'say_only',
+      'email',
+      'worker_auth_id',
+      'extensions',
+    ],
     requires: [],
     forbids: [],
     audioBeforeHandshake: 'kept',
@@ -86,7 +97,7 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
     secure: true,
     handshakeBytes: 9,
     sendsMetadata: true,
-    query: [...sampling, 'max_steps', 'email', 'worker_auth_id', 'extensions'],
+    query: [...sampling, 'max_steps', 'say_only', 'email', 'worker_auth_id', 'extensions'],
     requires: [],
     forbids: [],
     audioBeforeHandshake: 'kept',
@@ -100,7 +111,7 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
     secure: false,
     handshakeBytes: 1,
     sendsMetadata: false,
-    query: [...sampling, 'voice_prompt', 'text_prompt', 'email', 'worker_auth_id', 'extensions'],
+    query: [...sampling, 'voice_prompt', 'text_prompt', 'say_only', 'email', 'worker_auth_id', 'extensions'],
     requires: ['voice_prompt', 'text_prompt'],
     forbids: ['seed'],
     audioBeforeHandshake: 'lost',

@@ -12,4 +12,5 @@ export * from './ogg-page-reader';
 export * from './ogg-page-writer';
 export * from './opus-headers';
 export * from './opus-packet';
+export * from './say-events';
 export * from './text';

@@ -11,6 +11,8 @@ export interface OggOpusWriterOptions {
   preSkip?: number;
   /** Rate of the source in Hz, for information (default 24000). */
   inputSampleRate?: number;
+  /** 1 mono (default), 2 stereo. */
+  channels?: 1 | 2;
   /** Who encoded (default `moshi-js`). */
   vendor?: string;
   /** `NAME=value` lines (default none). */
@@ -25,7 +27,7 @@ export interface OggOpusEndOptions {
   trim?: number;
 }
 
-/** Writes one mono Ogg Opus stream: header pages, then pages of packets, then an end page. */
+/** Writes one Ogg Opus stream: header pages, then pages of packets, then an end page. */
 export class OggOpusWriter {
   readonly #pages: OggPageWriter;
   readonly #head: Uint8Array;
@@ -38,7 +40,7 @@ export class OggOpusWriter {
     this.#pages = new OggPageWriter({ serial: options.serial ?? 42 });
     this.#head = encodeOpusHead({
       version: 1,
-      channels: 1,
+      channels: options.channels ?? 1,
       preSkip: options.preSkip ?? 312,
       inputSampleRate: options.inputSampleRate ?? 24000,
       outputGain: 0,

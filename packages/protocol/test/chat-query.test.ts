@@ -16,6 +16,7 @@ const everything: Required<ChatParameters> = {
   maxSteps: 4500,
   voice: 'NATF2.pt',
   prompt: 'You are wise & kind. ¿Sí?',
+  sayOnly: true,
   email: 'a+b@example.org',
   workerAuthId: 'ticket',
   extensions: true,
@@ -35,6 +36,7 @@ const wire = {
   max_steps: '4500',
   voice_prompt: 'NATF2.pt',
   text_prompt: 'You are wise & kind. ¿Sí?',
+  say_only: '1',
   email: 'a+b@example.org',
   worker_auth_id: 'ticket',
   extensions: '1',
@@ -181,7 +183,7 @@ describe('parseChatQuery', () => {
   it('refuses texts that are too long, without repeating them', () => {
     for (const [name, max] of Object.entries({
       voice_prompt: 255,
-      text_prompt: 8000,
+      text_prompt: 20_000,
       email: 320,
       worker_auth_id: 1000,
     })) {
