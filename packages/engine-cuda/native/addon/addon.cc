@@ -31,6 +31,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   define_codec(env, *classes);
   env.SetInstanceData(classes);  // deleted with the environment
   exports.Set("loadEngine", Napi::Function::New(env, load_engine));
+  exports.Set("expandCheckpoint", Napi::Function::New(env, expand_checkpoint));
   exports.Set("loadMimi", Napi::Function::New(env, load_mimi_codec));
   exports.Set("loadTokenizer", Napi::Function::New(env, load_tokenizer));
   exports.Set("cpu", Napi::Function::New(env, cpu));

@@ -2,6 +2,7 @@
 
 #include "addon/convert.h"
 #include "addon/objects.h"
+#include "model/voice.h"
 #include "runtime/checkpoint.h"
 
 namespace moshi {
@@ -22,6 +23,7 @@ class MimiObject : public Napi::ObjectWrap<MimiObject> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeMimi",
                        {InstanceMethod<&MimiObject::encode>("encode"), InstanceMethod<&MimiObject::decode>("decode"),
+                        InstanceMethod<&MimiObject::voice_codes>("voiceCodes"),
                         InstanceMethod<&MimiObject::close>("close"), InstanceAccessor<&MimiObject::info>("info")});
   }
   explicit MimiObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<MimiObject>(info) {}
@@ -59,6 +61,33 @@ class MimiObject : public Napi::ObjectWrap<MimiObject> {
                 for (int q = 0; q < count; ++q)
                   (*out)[static_cast<size_t>(q * frames + f + i)] = codes[static_cast<size_t>(i * count + q)];
             }
+          },
+          [out](Napi::Env env) -> Napi::Value {
+            auto array = Napi::Int32Array::New(env, out->size());
+            std::copy(out->begin(), out->end(), array.Data());
+            return array;
+          });
+    });
+  }
+
+  // voiceCodes(Float32Array) → Promise<Int32Array [8, frames]>: as encode, but brought to a voice prompt's loudness.
+  Napi::Value voice_codes(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const auto codec = this->codec();
+      const auto samples = floats(info[0]);
+      std::vector<float> pcm(samples.Data(), samples.Data() + samples.ElementLength());
+      auto out = std::make_shared<std::vector<int32_t>>();
+      return Task::run(
+          info.Env(),
+          [=, pcm = std::move(pcm)] {
+            const std::lock_guard<std::mutex> lock(codec->mutex);
+            VoiceEncoder encoder(*codec->mimi, pcm, kVoiceCodebooks);
+            encoder.encode(*codec->mimi, encoder.frames());
+            out->resize(encoder.codes.size());
+            for (int64_t t = 0; t < encoder.frames(); ++t)
+              for (int q = 0; q < kVoiceCodebooks; ++q)
+                (*out)[static_cast<size_t>(q * encoder.frames() + t)] =
+                    encoder.codes[static_cast<size_t>(t * kVoiceCodebooks + q)];
           },
           [out](Napi::Env env) -> Napi::Value {
             auto array = Napi::Int32Array::New(env, out->size());

@@ -3,7 +3,9 @@
 #include <mutex>
 
 #include "addon/convert.h"
+#include "model/expansion.h"
 #include "runtime/engine.h"
+#include "runtime/voice_file.h"
 
 namespace moshi {
 
@@ -91,6 +93,16 @@ Napi::Object frame_object(Napi::Env env, const FrameResult& frame) {
   return out;
 }
 
+Napi::Object say_object(Napi::Env env, const SayEvent& event) {
+  using Kind = SayEvent::Kind;
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("type", event.kind == Kind::Start ? "start" : event.kind == Kind::Word ? "word" : "end");
+  out.Set("id", static_cast<double>(event.id));
+  out.Set("text", event.text);
+  if (event.kind == Kind::End) out.Set("completed", event.completed);
+  return out;
+}
+
 SessionEvents session_events(Napi::Env env, const Napi::Function& callback) {
   auto emitter = std::make_shared<Emitter>(env, callback);
   const auto plain = [emitter](const char* kind) {
@@ -103,6 +115,11 @@ SessionEvents session_events(Napi::Env env, const Napi::Function& callback) {
   events.frame = [emitter](FrameResult frame) {
     emitter->emit([frame = std::move(frame)](Napi::Env env, Napi::Function call) {
       call.Call({Napi::String::New(env, "frame"), frame_object(env, frame)});
+    });
+  };
+  events.say = [emitter](const SayEvent& event) {
+    emitter->emit([event](Napi::Env env, Napi::Function call) {
+      call.Call({Napi::String::New(env, "say"), say_object(env, event)});
     });
   };
   events.error = [emitter](const std::string& code, const std::string& message) {
@@ -138,15 +155,16 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
     return DefineClass(
         env, "NativeSession",
         {InstanceMethod<&SessionObject::push>("push"), InstanceMethod<&SessionObject::reset>("reset"),
+         InstanceMethod<&SessionObject::say>("say"), InstanceMethod<&SessionObject::cancel_say>("cancelSay"),
+         InstanceMethod<&SessionObject::interrupt>("interrupt"), InstanceMethod<&SessionObject::end_turn>("endTurn"),
          InstanceMethod<&SessionObject::close>("close"), InstanceAccessor<&SessionObject::queued>("queued")});
   }
 
   explicit SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {}
   ~SessionObject() override { shut(); }
 
-  void open(std::shared_ptr<EngineHolder> holder, const SamplingOptions& options, const std::string& role,
-            SessionEvents events) {
-    session_ = holder->get().open(options, role, std::move(events));
+  void open(std::shared_ptr<EngineHolder> holder, const OpenOptions& options, SessionEvents events) {
+    session_ = holder->get().open(options, std::move(events));
     holder_ = std::move(holder);
   }
 
@@ -174,6 +192,35 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
       return info.Env().Undefined();
     });
   }
+  // say(text, wait) → number
+  Napi::Value say(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      Session& open = session();
+      const Floor floor = info[1].ToBoolean() ? Floor::Wait : Floor::Interrupt;
+      return Napi::Number::New(info.Env(), static_cast<double>(holder_->get().say(open, info[0].ToString(), floor)));
+    });
+  }
+  Napi::Value cancel_say(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      Session& open = session();
+      holder_->get().cancel_say(open, info[0].ToNumber().Int64Value());
+      return info.Env().Undefined();
+    });
+  }
+  Napi::Value interrupt(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      Session& open = session();
+      holder_->get().interrupt(open);
+      return info.Env().Undefined();
+    });
+  }
+  Napi::Value end_turn(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      Session& open = session();
+      holder_->get().end_turn(open);
+      return info.Env().Undefined();
+    });
+  }
   Napi::Value close(const Napi::CallbackInfo& info) {
     shut();
     return info.Env().Undefined();
@@ -187,12 +234,23 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   std::shared_ptr<Session> session_;
 };
 
+// A voice of one engine; opaque to JavaScript.
+class VoiceObject : public Napi::ObjectWrap<VoiceObject> {
+ public:
+  static Napi::Function define(Napi::Env env) { return DefineClass(env, "NativeVoice", {}); }
+  explicit VoiceObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<VoiceObject>(info) {}
+  std::shared_ptr<EngineHolder> holder;
+  std::shared_ptr<Voice> voice;
+};
+
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeEngine",
-                       {InstanceMethod<&EngineObject::open>("open"), InstanceMethod<&EngineObject::close>("close"),
-                        InstanceAccessor<&EngineObject::info>("info")});
+    return DefineClass(
+        env, "NativeEngine",
+        {InstanceMethod<&EngineObject::open>("open"), InstanceMethod<&EngineObject::close>("close"),
+         InstanceMethod<&EngineObject::load_voice>("loadVoice"),
+         InstanceMethod<&EngineObject::time_persona>("timePersona"), InstanceAccessor<&EngineObject::info>("info")});
   }
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {}
   void adopt(std::unique_ptr<Engine> engine) { holder_->engine = std::move(engine); }
@@ -200,12 +258,75 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
  private:
   Napi::Value open(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-      const LmConfig& config = holder_->get().checkpoint().lm->config();
-      const SamplingOptions options = sampling_options(info[0].As<Napi::Object>(), config);
+      const Napi::Object given = info[0].As<Napi::Object>();
+      OpenOptions options;
+      options.sampling = sampling_options(given, holder_->get().checkpoint()->lm->config());
+      options.role = text_option(given, "prompt");
+      options.say_only = given.Get("sayOnly").ToBoolean();
+      options.voice = voice(given.Get("voice"));
       const Napi::Object object = info.Env().GetInstanceData<Classes>()->session.New({});
-      SessionObject::Unwrap(object)->open(holder_, options, text_option(info[0].As<Napi::Object>(), "prompt"),
-                                          session_events(info.Env(), info[1].As<Napi::Function>()));
+      SessionObject::Unwrap(object)->open(holder_, options, session_events(info.Env(), info[1].As<Napi::Function>()));
       return object;
+    });
+  }
+
+  // timePersona({ voice, prompt }) → Promise<{ steps, steppedMs, readMs, copiedMs }>
+  Napi::Value time_persona(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const Napi::Object given = info[0].As<Napi::Object>();
+      OpenOptions options;
+      options.role = text_option(given, "prompt");
+      options.voice = voice(given.Get("voice"));
+      auto future = std::make_shared<std::future<PersonaTimes>>(holder_->get().time_persona(options));
+      auto times = std::make_shared<PersonaTimes>();
+      return Task::run(
+          info.Env(), [=] { *times = future->get(); },
+          [times](Napi::Env env) -> Napi::Value {
+            Napi::Object out = Napi::Object::New(env);
+            out.Set("steps", static_cast<double>(times->steps));
+            out.Set("steppedMs", times->stepped_ms);
+            out.Set("readMs", times->read_ms);
+            out.Set("copiedMs", times->copied_ms);
+            return out;
+          });
+    });
+  }
+
+  std::shared_ptr<Voice> voice(const Napi::Value& value) const {
+    if (!value.IsObject()) return nullptr;
+    const Napi::FunctionReference& type = value.Env().GetInstanceData<Classes>()->voice;
+    if (!value.As<Napi::Object>().InstanceOf(type.Value())) throw Error(kBadOption, "voice must come from loadVoice()");
+    const VoiceObject* object = VoiceObject::Unwrap(value.As<Napi::Object>());
+    if (object->holder != holder_) throw Error(kBadOption, "the voice belongs to another engine");
+    return object->voice;
+  }
+
+  // loadVoice(path or Float32Array) → Promise<NativeVoice>
+  Napi::Value load_voice(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const std::shared_ptr<const Checkpoint> checkpoint = holder_->get().checkpoint();
+      std::string path;
+      std::vector<float> pcm;
+      if (info[0].IsString()) {
+        path = info[0].As<Napi::String>();
+      } else {
+        const auto samples = floats(info[0]);
+        pcm.assign(samples.Data(), samples.Data() + samples.ElementLength());
+      }
+      auto out = std::make_shared<std::shared_ptr<Voice>>();
+      return Task::run(
+          info.Env(),
+          [=, pcm = std::move(pcm)] {
+            *out = path.empty() ? recorded_voice(pcm, *checkpoint->mimi, checkpoint->lm->config())
+                                : read_voice(path, checkpoint->lm->config());
+          },
+          [out, holder = holder_](Napi::Env env) -> Napi::Value {
+            const Napi::Object object = env.GetInstanceData<Classes>()->voice.New({});
+            VoiceObject* voice = VoiceObject::Unwrap(object);
+            voice->holder = holder;
+            voice->voice = std::move(*out);
+            return object;
+          });
     });
   }
 
@@ -220,10 +341,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value info(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const Engine& engine = holder_->get();
-      const LmConfig& config = engine.checkpoint().lm->config();
+      const LmConfig& config = engine.checkpoint()->lm->config();
       Napi::Object out = Napi::Object::New(info.Env());
-      out.Set("backend", engine.checkpoint().backend->name());
-      out.Set("threads", engine.checkpoint().backend->threads());
+      out.Set("backend", engine.checkpoint()->backend->name());
+      out.Set("threads", engine.checkpoint()->backend->threads());
       out.Set("slots", engine.slots());
       out.Set("dim", static_cast<double>(config.temporal.dim));
       out.Set("layers", config.temporal.layers);
@@ -248,12 +369,26 @@ std::unique_ptr<CpuBackend> make_backend(const Napi::Object& options) {
   return std::make_unique<CpuBackend>(threads > 0 ? threads : default_threads(), isa.empty() ? nullptr : isa.c_str());
 }
 
-// loadEngine({ config, lm, mimi, mimiConfig, tokenizer }, { threads, slots, isa }) → Promise<NativeEngine>
+// expandCheckpoint(lm, out) → Promise
+Napi::Value expand_checkpoint(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::string lm = info[0].ToString(), out = info[1].ToString();
+    return Task::run(
+        info.Env(), [=] { write_expanded(lm, out); }, [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+// loadEngine({ config, lm, mimi, mimiConfig, tokenizer, lora }, { threads, slots, isa, loraScale, expand }) →
+// Promise<NativeEngine>
 Napi::Value load_engine(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Napi::Object names = info[0].As<Napi::Object>(), options = info[1].As<Napi::Object>();
-    const CheckpointFiles files{text_option(names, "config"), text_option(names, "lm"), text_option(names, "mimi"),
-                                text_option(names, "mimiConfig"), text_option(names, "tokenizer")};
+    CheckpointFiles files{text_option(names, "config"), text_option(names, "lm"), text_option(names, "mimi"),
+                          text_option(names, "mimiConfig"), text_option(names, "tokenizer")};
+    files.lora = text_option(names, "lora");
+    if (options.Get("loraScale").IsNumber())
+      files.lora_scale = options.Get("loraScale").As<Napi::Number>().FloatValue();
+    files.expand = options.Get("expand").ToBoolean();
     const int slots = std::max(1, count_option(options, "slots", 1));
     auto backend = std::make_shared<std::unique_ptr<CpuBackend>>(make_backend(options));
     auto engine = std::make_shared<std::unique_ptr<Engine>>();
@@ -271,6 +406,7 @@ Napi::Value load_engine(const Napi::CallbackInfo& info) {
 void define_engine(Napi::Env env, Classes& classes) {
   classes.engine = Napi::Persistent(EngineObject::define(env));
   classes.session = Napi::Persistent(SessionObject::define(env));
+  classes.voice = Napi::Persistent(VoiceObject::define(env));
 }
 
 }  // namespace moshi

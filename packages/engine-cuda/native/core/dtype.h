@@ -1,4 +1,4 @@
-// Element types a checkpoint may hold, and exact conversions to float.
+// Element types a checkpoint may hold, exact conversions to float, and conversions back that round to nearest even.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,29 @@ inline float f16_to_float(uint16_t half) {
   if ((half & 0x7c00u) == 0x7c00u) return bits_to_float(sign | 0x7f800000u | magnitude);
   // Multiplying by 2^112 re-biases the exponent and makes half's subnormals exact.
   return bits_to_float(sign) + (sign ? -1.0f : 1.0f) * bits_to_float(magnitude) * 0x1p112f;
+}
+
+inline uint32_t float_to_bits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+inline uint16_t float_to_bf16(float value) {
+  const uint32_t bits = float_to_bits(value);
+  // Rounding could carry a NaN's last bits into infinity; it stays a quiet NaN.
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+inline uint16_t float_to_f16(float value) {
+  const uint32_t bits = float_to_bits(value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
+  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);
+  // Below half's normal range, adding 0.5 leaves its subnormal bits, rounded, at the bottom of the fraction.
+  if (magnitude < 0x38800000u)
+    return static_cast<uint16_t>(sign | (float_to_bits(bits_to_float(magnitude) + 0.5f) - 0x3f000000u));
+  return static_cast<uint16_t>(sign | (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13);
 }
 
 }  // namespace moshi

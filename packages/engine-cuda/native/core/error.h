@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace moshi {
 
@@ -21,5 +22,8 @@ inline constexpr const char* kBadModel = "ENGINE_BAD_MODEL";    // files are sou
 inline constexpr const char* kBadOption = "ENGINE_BAD_OPTION";  // the caller asked for something out of range
 inline constexpr const char* kFull = "ENGINE_FULL";             // every slot is taken
 inline constexpr const char* kClosed = "ENGINE_CLOSED";         // the session or engine was closed before
+
+// A name out of a file, fit for one line of a message.
+std::string printable(std::string_view name);
 
 }  // namespace moshi

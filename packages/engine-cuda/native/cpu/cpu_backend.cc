@@ -71,6 +71,10 @@ Buffer CpuBackend::allocate(size_t floats) {
   return Buffer(data, floats, [](float* p) { std::free(p); });
 }
 
+void CpuBackend::copy(float* to, const float* from, size_t floats) {
+  std::memcpy(to, from, floats * sizeof(float));
+}
+
 Matrix CpuBackend::pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) {
   auto storage = std::make_shared<const std::vector<char>>(std::move(bytes));
   return {storage, storage->data(), type, rows, cols};

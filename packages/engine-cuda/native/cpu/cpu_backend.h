@@ -16,6 +16,7 @@ class CpuBackend : public Backend {
   int threads() const { return pool_.threads(); }
 
   Buffer allocate(size_t floats) override;
+  void copy(float* to, const float* from, size_t floats) override;
   Matrix pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) override;
   void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
               bool add) override;

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "files/json.h"
+#include "files/values.h"
 
 namespace moshi {
 
@@ -11,12 +12,16 @@ namespace {
 // GB.
 constexpr uint64_t kMaxHeader = 16 << 20;
 
-DType parse_dtype(const std::string& name, const std::string& what) {
+const std::map<std::string, DType>& dtypes() {
   static const std::map<std::string, DType> kTypes = {
       {"F32", DType::F32}, {"F16", DType::F16}, {"BF16", DType::BF16}, {"F64", DType::F64}, {"I64", DType::I64},
       {"I32", DType::I32}, {"I16", DType::I16}, {"I8", DType::I8},     {"U8", DType::U8},   {"BOOL", DType::Bool}};
-  const auto it = kTypes.find(name);
-  if (it == kTypes.end()) throw Error(kBadFile, what + ": unknown dtype '" + name + "'");
+  return kTypes;
+}
+
+DType parse_dtype(const std::string& name, const std::string& what) {
+  const auto it = dtypes().find(name);
+  if (it == dtypes().end()) throw Error(kBadFile, what + ": unknown dtype '" + name + "'");
   return it->second;
 }
 
@@ -45,6 +50,12 @@ TensorInfo parse_tensor(const Json& entry, const std::string& what, uint64_t dat
 }
 
 }  // namespace
+
+const char* dtype_name(DType type) {
+  for (const auto& [name, one] : dtypes())
+    if (one == type) return name.c_str();
+  return "";
+}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -81,68 +92,21 @@ const TensorInfo& Safetensors::info(const std::string& name) const {
 
 std::vector<float> Safetensors::floats(const std::string& name) const {
   const TensorInfo& tensor = info(name);
-  const size_t count = static_cast<size_t>(tensor.count());
-  std::vector<float> out(count);
+  std::vector<float> out(static_cast<size_t>(tensor.count()));
   std::vector<char> raw(tensor.bytes);
   read(tensor, raw.data());
-  for (size_t i = 0; i < count; ++i) {
-    uint16_t half;
-    double wide;
-    switch (tensor.type) {
-      case DType::F32:
-        std::memcpy(&out[i], &raw[4 * i], 4);
-        break;
-      case DType::BF16:
-        std::memcpy(&half, &raw[2 * i], 2);
-        out[i] = bf16_to_float(half);
-        break;
-      case DType::F16:
-        std::memcpy(&half, &raw[2 * i], 2);
-        out[i] = f16_to_float(half);
-        break;
-      case DType::F64:
-        std::memcpy(&wide, &raw[8 * i], 8);
-        out[i] = static_cast<float>(wide);
-        break;
-      default:
-        throw Error(kBadModel, path() + ": tensor '" + name + "' should hold floating-point numbers");
-    }
-  }
+  if (!to_floats(tensor.type, raw.data(), out.size(), out.data()))
+    throw Error(kBadModel, path() + ": tensor '" + name + "' should hold floating-point numbers");
   return out;
 }
 
 std::vector<int64_t> Safetensors::integers(const std::string& name) const {
   const TensorInfo& tensor = info(name);
-  const size_t count = static_cast<size_t>(tensor.count());
-  std::vector<int64_t> out(count);
+  std::vector<int64_t> out(static_cast<size_t>(tensor.count()));
   std::vector<char> raw(tensor.bytes);
   read(tensor, raw.data());
-  for (size_t i = 0; i < count; ++i) {
-    int32_t i32;
-    int16_t i16;
-    switch (tensor.type) {
-      case DType::I64:
-        std::memcpy(&out[i], &raw[8 * i], 8);
-        break;
-      case DType::I32:
-        std::memcpy(&i32, &raw[4 * i], 4);
-        out[i] = i32;
-        break;
-      case DType::I16:
-        std::memcpy(&i16, &raw[2 * i], 2);
-        out[i] = i16;
-        break;
-      case DType::I8:
-        out[i] = static_cast<signed char>(raw[i]);
-        break;
-      case DType::U8:
-      case DType::Bool:
-        out[i] = static_cast<unsigned char>(raw[i]);
-        break;
-      default:
-        throw Error(kBadModel, path() + ": tensor '" + name + "' should hold whole numbers");
-    }
-  }
+  if (!to_integers(tensor.type, raw.data(), out.size(), out.data()))
+    throw Error(kBadModel, path() + ": tensor '" + name + "' should hold whole numbers");
   return out;
 }
 

@@ -23,6 +23,8 @@ struct TensorInfo {
   }
 };
 
+// As the format spells it: "BF16".
+const char* dtype_name(DType type);
 std::string shape_text(const std::vector<int64_t>& shape);
 
 class Safetensors {

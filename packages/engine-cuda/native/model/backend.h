@@ -63,6 +63,7 @@ class KvCache {
   }
   int64_t capacity() const { return capacity_; }
   int layers() const { return layers_; }
+  int64_t width() const { return width_; }
   // [capacity, width], position p at row p % capacity.
   float* keys(int layer) const { return memory_.data() + static_cast<int64_t>(layer) * 2 * capacity_ * width_; }
   float* values(int layer) const { return keys(layer) + capacity_ * width_; }
@@ -95,6 +96,8 @@ class Backend {
   virtual std::string name() const = 0;
 
   virtual Buffer allocate(size_t floats) = 0;
+  // From one place on the device to another.
+  virtual void copy(float* to, const float* from, size_t floats) = 0;
   // Takes the stored bytes of a [rows, cols] matrix and packs them for linear() and embed().
   virtual Matrix pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) = 0;
 

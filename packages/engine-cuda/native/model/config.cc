@@ -212,14 +212,14 @@ int LmConfig::max_delay() const {
   return *std::max_element(delays.begin(), delays.end());
 }
 
-int LmConfig::depth_weights() const {
+int LmConfig::depth_weights(int codebooks) const {
   if (!depth_weights_per_step) return 1;
-  if (depth_schedule.empty()) return generated_codebooks;
-  return *std::max_element(depth_schedule.begin(), depth_schedule.end()) + 1;
+  if (depth_schedule.empty()) return codebooks;
+  return *std::max_element(depth_schedule.begin(), depth_schedule.begin() + codebooks) + 1;
 }
 
 int LmConfig::depth_weight_index(int codebook) const {
-  if (!depth_weights_per_step || depth_weights() == 1) return 0;
+  if (!depth_weights_per_step) return 0;
   return depth_schedule.empty() ? codebook : depth_schedule[static_cast<size_t>(codebook)];
 }
 
@@ -275,12 +275,13 @@ LmConfig LmConfig::parse(const Json& json) {
   config.audio_codebooks = top.count("n_q");
   config.generated_codebooks = top.count("dep_q", 0);
   if (config.generated_codebooks > config.audio_codebooks) throw Error(kBadModel, "config: dep_q is more than n_q");
+  if (type == "personaplex" && config.audio_codebooks % 2 != 0)
+    throw Error(kBadModel, "config: a PersonaPlex model has as many codebooks for the user as of its own; n_q is odd");
+  // Its loader takes dep_q for n_q whatever the config says.
+  if (type == "personaplex") config.generated_codebooks = config.audio_codebooks;
   // Only PersonaPlex generates every audio codebook although half of them are the user's.
-  const bool all = config.generated_codebooks == config.audio_codebooks && config.audio_codebooks % 2 == 0;
-  if (type == "personaplex" && !all)
-    throw Error(kBadModel,
-                "config: a PersonaPlex model generates all of an even number of codebooks; dep_q and n_q differ");
-  if (all) config.dialect = Dialect::PersonaPlex;
+  if (config.generated_codebooks == config.audio_codebooks && config.audio_codebooks % 2 == 0)
+    config.dialect = Dialect::PersonaPlex;
   config.card = top.whole("card");
   config.text_card = top.whole("text_card");
   config.text_card_out = top.whole_or("text_card_out", config.text_card);
@@ -326,6 +327,8 @@ LmConfig LmConfig::parse(const Json& json) {
           throw Error(kBadModel, "config: depformer_weights_per_step_schedule names weights that cannot exist");
     }
   }
+  config.lora_rank = top.whole_or("lora_rank", 0);
+  config.lora_scale = static_cast<float>(top.real_or("lora_scaling", config.lora_scale));
   if (top.has("lm_gen_config")) {
     const Section gen = top.section("lm_gen_config");
     config.temperature = static_cast<float>(gen.real_or("temp", config.temperature));
@@ -334,6 +337,20 @@ LmConfig LmConfig::parse(const Json& json) {
     config.text_top_k = gen.count_or("top_k_text", config.text_top_k, 0);
   }
   return config;
+}
+
+bool LmConfig::settle(int codebooks, bool expand) {
+  const bool pairs = audio_codebooks % 2 == 0, half = pairs && codebooks == audio_codebooks / 2;
+  if (codebooks > 0 && pairs && codebooks == audio_codebooks && depth_schedule.empty())
+    dialect = Dialect::PersonaPlex;
+  else if (expand && !(half && depth_schedule.empty()))
+    throw Error(kBadModel, "these weights generate " + std::to_string(codebooks) + " of " +
+                               std::to_string(audio_codebooks) +
+                               " codebooks; only Moshi's, which generate half of them, can be expanded to PersonaPlex");
+  if (expand) dialect = Dialect::PersonaPlex;
+  if (dialect == Dialect::Moshi) return false;
+  generated_codebooks = audio_codebooks;
+  return half;
 }
 
 }  // namespace moshi

@@ -77,8 +77,18 @@ struct LmConfig {
   int own_codebooks() const { return dialect == Dialect::PersonaPlex ? audio_codebooks / 2 : generated_codebooks; }
   int user_codebooks() const { return audio_codebooks - own_codebooks(); }
   int max_delay() const;
-  int depth_weights() const;                   // how many sets of depth weights there are
+  int depth_weights(int codebooks) const;      // how many sets of depth weights the first so many codebooks use
   int depth_weight_index(int codebook) const;  // which of them a codebook uses
+
+  // A LoRA adapter's rank (0: whatever it has) and scale, should one come with the checkpoint.
+  int64_t lora_rank = 0;
+  float lora_scale = 2;
+
+  // What config and weights mean together, given how many codebooks the weights can generate: published configs may
+  // speak of Moshi where the weights are PersonaPlex's. True when the weights must be expanded to be run as
+  // PersonaPlex, which Moshi's are when the config, or `expand`, asks for it. Throws Error when they do not belong
+  // together.
+  bool settle(int codebooks, bool expand);
 
   // Sampling the checkpoint asks for (lm_gen_config).
   float temperature = 0.8f, text_temperature = 0.7f;

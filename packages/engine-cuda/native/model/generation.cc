@@ -64,14 +64,16 @@ void Generation::finish_step() {
   ++offset_;
 }
 
-int32_t Generation::draw_text(std::span<float> logits) {
+int32_t Generation::draw_text(std::span<float> logits) const {
   if (options_.repetition_penalty != 1 && options_.repetition_context > 0) {
     penalize(logits, recent_text_, options_.repetition_penalty);
   }
   const size_t pad = static_cast<size_t>(config_.text_padding);
   if (options_.pad_bonus != 0 && pad < logits.size()) logits[pad] += options_.pad_bonus * options_.text.temperature;
-  const int32_t token =
-      sample(logits, options_.text, philox_uniform(options_.text_seed, static_cast<uint64_t>(offset_), 0));
+  return sample(logits, options_.text, philox_uniform(options_.text_seed, static_cast<uint64_t>(offset_), 0));
+}
+
+void Generation::note_text(int32_t token) {
   // Silence is no repetition: padding and the initial token neither count nor are held against the model.
   const bool word = token != config_.text_padding && token != config_.text_end_padding && token != config_.text_card;
   if (options_.repetition_context > 0 && word) {
@@ -79,7 +81,6 @@ int32_t Generation::draw_text(std::span<float> logits) {
     if (recent_text_.size() > static_cast<size_t>(options_.repetition_context))
       recent_text_.erase(recent_text_.begin());
   }
-  return token;
 }
 
 int32_t Generation::draw_audio(std::span<const float> logits, int codebook) const {
@@ -97,14 +98,18 @@ bool Generation::emitted(std::vector<int32_t>& tokens) const {
   return true;
 }
 
+// A pass may not reach the end of the ring: there its first rows would already miss what its last ones overwrite.
+int64_t Generation::room() const {
+  return std::max<int64_t>(1, temporal_.cache.capacity() - 1 - temporal_.position);
+}
+
 size_t Generation::prefill(const Lm& lm, std::span<const StepInput> inputs) {
   std::vector<int32_t> tokens;
   const size_t streams = static_cast<size_t>(config_.streams());
-  // A pass may not reach the end of the ring: there its first rows would already miss what its last ones overwrite.
-  const int64_t room = temporal_.cache.capacity() - 1 - temporal_.position;
+  const int64_t limit = room();
   size_t read = 0;
   int64_t positions = 0;
-  for (; read < inputs.size() && positions < std::max<int64_t>(1, room); ++read) {
+  for (; read < inputs.size() && positions < limit; ++read) {
     if (!inputs[read].own || inputs[read].text == kFree) break;
     take_input(inputs[read]);
     if (runs()) {
@@ -119,6 +124,61 @@ size_t Generation::prefill(const Lm& lm, std::span<const StepInput> inputs) {
   temporal_.extend(rows, positions, config_.temporal.context);
   lm.prefill(tokens.data(), rows);
   return read;
+}
+
+size_t Generation::prefill_embedded(const Lm& lm, std::span<const float> embeddings) {
+  const size_t dim = static_cast<size_t>(lm.dim());
+  const size_t count = std::min(embeddings.size() / dim, static_cast<size_t>(room()));
+  std::vector<int32_t> user(static_cast<size_t>(config_.user_codebooks()), initial(1)),
+      own(static_cast<size_t>(config_.own_codebooks()), initial(1));
+  const StepInput held{user.data(), own.data(), config_.text_padding};
+  for (size_t i = 0; i < count; ++i) {
+    for (bool ran = false; !ran;) {
+      take_input(held);
+      ran = runs();
+      finish_step();
+    }
+  }
+  if (count == 0) return 0;
+  std::vector<Row> rows;
+  temporal_.extend(rows, static_cast<int64_t>(count), config_.temporal.context);
+  lm.prefill_embedded(embeddings.data(), rows);
+  return count;
+}
+
+void Generation::replace_cache(std::span<const int32_t> cache) {
+  std::copy(cache.begin(), cache.end(), cache_.begin());
+}
+
+Remembered Generation::remember(Backend& backend) const {
+  const KvCache& ring = temporal_.cache;
+  const int64_t used = std::min(temporal_.position, ring.capacity());
+  const size_t part = static_cast<size_t>(used * ring.width());
+  Remembered out{cache_, provided_, offset_, temporal_.position,
+                 backend.allocate(std::max<size_t>(1, 2 * static_cast<size_t>(ring.layers()) * part))};
+  float* to = out.rings.data();
+  for (int layer = 0; layer < ring.layers(); ++layer)
+    for (const float* from : {ring.keys(layer), ring.values(layer)}) {
+      backend.copy(to, from, part);
+      to += part;
+    }
+  return out;
+}
+
+void Generation::recall(Backend& backend, const Remembered& remembered) {
+  reset();
+  cache_ = remembered.cache;
+  provided_ = remembered.provided;
+  offset_ = remembered.offset;
+  temporal_.position = remembered.position;
+  const KvCache& ring = temporal_.cache;
+  const size_t part = static_cast<size_t>(std::min(temporal_.position, ring.capacity()) * ring.width());
+  const float* from = remembered.rings.data();
+  for (int layer = 0; layer < ring.layers(); ++layer)
+    for (float* to : {ring.keys(layer), ring.values(layer)}) {
+      backend.copy(to, from, part);
+      from += part;
+    }
 }
 
 void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const StepInput> inputs,
@@ -150,14 +210,17 @@ void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const 
     traces[i]->text_logits.assign(&text_logits[i * text_card], &text_logits[i * text_card] + text_card);
   }
   for (size_t i = 0; i < n; ++i) {
-    const int32_t drawn = running[i]->draw_text({&text_logits[i * text_card], text_card});
-    previous[i] = running[i]->settle(0, drawn);
+    const std::span<float> seen(&text_logits[i * text_card], text_card);
+    Generation& one = *running[i];
+    const int32_t drawn = one.draw_text(seen);
+    previous[i] = one.settle(0, one.guide_ ? one.guide_->guide(drawn, seen, one.target()) : drawn);
+    one.note_text(previous[i]);
     if (trace) traces[i]->text = drawn;
   }
-  // Whoever needs no further codebook drops out: what is given anyway need not be computed. Checks want to see all of
-  // them.
+  // Whoever needs no further codebook drops out: what is given anyway need not be computed. Checks want to see all
+  // that are loaded.
   std::vector<int> needed(n);
-  for (size_t i = 0; i < n; ++i) needed[i] = trace ? config.generated_codebooks : running[i]->codebooks_to_draw();
+  for (size_t i = 0; i < n; ++i) needed[i] = trace ? lm.codebooks() : running[i]->codebooks_to_draw();
   for (int k = 0; k < config.generated_codebooks; ++k) {
     rows.clear();
     size_t kept = 0;

@@ -38,6 +38,23 @@ struct StepTrace {
   std::vector<int32_t> audio;  // [generated]
 };
 
+// May put another text token in the place of the one drawn: how text is said that is not the model's own.
+class TextGuide {
+ public:
+  virtual ~TextGuide() = default;
+  // `position` counts the places of the text stream; `logits` [text_card_out] are those the token was drawn from.
+  virtual int32_t guide(int32_t drawn, std::span<const float> logits, int64_t position) = 0;
+};
+
+// All that a conversation remembers at one point, packed: from here another one can go on.
+struct Remembered {
+  std::vector<int32_t> cache;
+  std::vector<uint8_t> provided;
+  int64_t offset = 0, position = 0;
+  Buffer rings;  // [layer, k/v, used positions, width]
+  size_t bytes() const { return rings.count() * sizeof(float) + cache.size() * 5; }
+};
+
 class Generation {
  public:
   Generation(const Lm& lm, const SamplingOptions& options);
@@ -45,9 +62,16 @@ class Generation {
   const SamplingOptions& options() const { return options_; }
   int64_t steps() const { return offset_; }
   void reset();
+  // Asked on every step from then on; null = nobody.
+  void follow(TextGuide* guide) { guide_ = guide; }
+
+  Remembered remember(Backend& backend) const;
+  void recall(Backend& backend, const Remembered& remembered);
 
   // Tokens with the delays undone: [1 + generated], text first. False while the delays fill.
   bool emitted(std::vector<int32_t>& tokens) const;
+  // Place on the text stream of the token that emitted() returns.
+  int64_t emitted_position() const { return target() - 1 - config_.max_delay() + config_.delays[0]; }
 
   // One step of every conversation given, each with its own input. With `trace`, one entry a conversation is filled in.
   static void step(const Lm& lm, std::span<Generation*> conversations, std::span<const StepInput> inputs,
@@ -57,6 +81,12 @@ class Generation {
   // drawn. Returns how many of the first inputs were read; 0 when the next one leaves something for the model to
   // choose.
   size_t prefill(const Lm& lm, std::span<const StepInput> inputs);
+  // Reads steps whose summed embeddings [count, dim] are given, as published voices store them: one less than frames,
+  // as the first frame of a conversation runs no model. Returns how many were read.
+  size_t prefill_embedded(const Lm& lm, std::span<const float> embeddings);
+  // Puts the delay cache [streams, slots] that was stored with such embeddings in place; what is given stays given.
+  void replace_cache(std::span<const int32_t> cache);
+  int64_t cache_slots() const { return slots_; }
 
   // For checks: the delay cache and its flags, [streams, slots], and the rings.
   const std::vector<int32_t>& cache() const { return cache_; }
@@ -77,7 +107,10 @@ class Generation {
   // Codebooks up to the last that is not given for the target: the user's half of PersonaPlex always is.
   int codebooks_to_draw() const;
   void finish_step();
-  int32_t draw_text(std::span<float> logits);
+  // Positions that one pass of prefill may take.
+  int64_t room() const;
+  int32_t draw_text(std::span<float> logits) const;
+  void note_text(int32_t token);
   int32_t draw_audio(std::span<const float> logits, int codebook) const;
 
   const LmConfig& config_;
@@ -88,6 +121,7 @@ class Generation {
   int64_t offset_ = 0;             // steps taken
   TransformerState temporal_, depth_;
   std::vector<int32_t> recent_text_;
+  TextGuide* guide_ = nullptr;
 };
 
 }  // namespace moshi

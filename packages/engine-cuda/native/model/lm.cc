@@ -1,5 +1,6 @@
 #include "model/lm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -21,7 +22,7 @@ Lm::Head Lm::load_head(const Weights& weights, const std::string& name, int64_t 
   return head;
 }
 
-Lm::Lm(const Weights& weights, const LmConfig& config)
+Lm::Lm(const Weights& weights, const LmConfig& config, bool live)
     : backend_(weights.backend()), config_(config), temporal_(weights, "transformer", config.temporal) {
   const int64_t dim = config.temporal.dim;
   // One entry more than the vocabulary: the initial token.
@@ -35,18 +36,20 @@ Lm::Lm(const Weights& weights, const LmConfig& config)
   if (config.generated_codebooks == 0) return;
 
   const int64_t depth_dim = config.depth.dim;
-  depth_.emplace(weights, "depformer", config.depth, config.depth_weights());
-  const int inputs = config.depth_multi_linear
-                         ? (config.depth_schedule.empty() ? config.generated_codebooks : config.depth_weights())
-                         : 1;
+  const int codebooks =
+      live ? std::min(config.own_codebooks(), config.generated_codebooks) : config.generated_codebooks;
+  depth_.emplace(weights, "depformer", config.depth,
+                 WeightSets{config.depth_weights(config.generated_codebooks), config.depth_weights(codebooks)});
+  const int inputs =
+      config.depth_multi_linear ? (config.depth_schedule.empty() ? codebooks : config.depth_weights(codebooks)) : 1;
   for (int i = 0; i < inputs; ++i)
     depth_in_.push_back(weights.matrix("depformer_in." + std::to_string(i) + ".weight", depth_dim, dim));
   depth_text_embedding_ =
       load_embedding(weights, "depformer_text_emb", config.text_card + 1, depth_dim, config.depth_low_rank);
-  for (int k = 0; k + 1 < config.generated_codebooks; ++k)
+  for (int k = 0; k + 1 < codebooks; ++k)
     depth_embeddings_.push_back(load_embedding(weights, "depformer_emb." + std::to_string(k), config.card + 1,
                                                depth_dim, config.depth_low_rank));
-  for (int k = 0; k < config.generated_codebooks; ++k) {
+  for (int k = 0; k < codebooks; ++k) {
     audio_heads_.push_back(load_head(weights, "linears." + std::to_string(k), config.card, depth_dim));
     if (!config.depth_norm.empty())
       depth_norms_.push_back(weights.norm("depformer_norms." + std::to_string(k), config.depth_norm, depth_dim));
@@ -94,6 +97,13 @@ void Lm::prefill(const int32_t* tokens, std::span<const Row> rows) const {
   run_temporal(tokens, rows);
 }
 
+void Lm::prefill_embedded(const float* embeddings, std::span<const Row> rows) const {
+  const int64_t count = static_cast<int64_t>(rows.size()) * dim();
+  float* x = input_.get(backend_, count);
+  std::copy(embeddings, embeddings + count, x);
+  temporal_.forward(x, rows);
+}
+
 void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const {
   const int64_t n = static_cast<int64_t>(rows.size());
   backend_.norm(out_norm_, run_temporal(tokens, rows), hidden, n, dim());
@@ -102,6 +112,9 @@ void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidde
 
 void Lm::depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows,
                float* logits) const {
+  if (codebook < 0 || codebook >= codebooks())
+    throw Error(kBadOption, "codebook " + std::to_string(codebook) + " cannot be drawn; " +
+                                std::to_string(codebooks()) + " were loaded");
   const int64_t n = static_cast<int64_t>(rows.size()), width = config_.depth.dim;
   const size_t k = static_cast<size_t>(codebook);
   const int set = config_.depth_weight_index(codebook);

@@ -16,10 +16,13 @@ inline constexpr int32_t kZeroToken = -1;  // no input at this place: a zero emb
 
 class Lm {
  public:
-  Lm(const Weights& weights, const LmConfig& config);
+  // live: what only draws the user's codebooks, which a conversation is always given, is neither read nor kept.
+  Lm(const Weights& weights, const LmConfig& config, bool live = false);
 
   const LmConfig& config() const { return config_; }
   int64_t dim() const { return config_.temporal.dim; }
+  // Codebooks depth() can draw: all generated ones, or, live, the model's own.
+  int codebooks() const { return static_cast<int>(audio_heads_.size()); }
 
   // The temporal ring of one conversation; `positions` > 0 asks for room for that many instead of the model's context.
   TransformerState make_temporal(int64_t positions = 0) const {
@@ -33,8 +36,11 @@ class Lm {
   void temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const;
   // Only fills the rings: while a prompt is read nothing is drawn.
   void prefill(const int32_t* tokens, std::span<const Row> rows) const;
+  // The same for positions whose summed embeddings [n, dim] are at hand.
+  void prefill_embedded(const float* embeddings, std::span<const Row> rows) const;
   // One codebook for n rows: previous [n] is the text token for codebook 0, else the token of codebook - 1.
-  // rows point into depth rings at position `codebook`. logits [n, card].
+  // rows point into depth rings at position `codebook`. logits [n, card]. Throws Error for a codebook that was left
+  // out.
   void depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows,
              float* logits) const;
   // Softmax of the extra heads (pause prediction): hidden [dim] → [heads, extra_heads_dim].

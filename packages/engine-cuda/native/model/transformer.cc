@@ -20,7 +20,7 @@ void TransformerState::extend(std::vector<Row>& rows, int64_t count, int64_t con
 }
 
 Transformer::Transformer(const Weights& weights, const std::string& prefix, const TransformerConfig& config,
-                         int weight_sets)
+                         WeightSets sets)
     : backend_(weights.backend()), config_(config), gated_(config.gating != "none") {
   const int head_dim = static_cast<int>(config.dim / config.heads);
   attention_ = {config.heads,
@@ -30,11 +30,10 @@ Transformer::Transformer(const Weights& weights, const std::string& prefix, cons
                 config.positions != "rope_concat",
                 config.max_period};
   activation_ = gated_ ? parse_activation(config.gating) : Activation::Gelu;
-  for (int i = 0; i < config.layers; ++i)
-    load_layer(weights, prefix + ".layers." + std::to_string(i) + ".", weight_sets);
+  for (int i = 0; i < config.layers; ++i) load_layer(weights, prefix + ".layers." + std::to_string(i) + ".", sets);
 }
 
-void Transformer::load_layer(const Weights& weights, const std::string& prefix, int sets) {
+void Transformer::load_layer(const Weights& weights, const std::string& prefix, WeightSets sets) {
   Layer layer;
   const int64_t dim = config_.dim, qkv = attention_.q_width() + 2 * attention_.kv_width();
   layer.norm1 = weights.norm(prefix + "norm1", config_.norm, dim);
@@ -45,18 +44,18 @@ void Transformer::load_layer(const Weights& weights, const std::string& prefix, 
     std::vector<Matrix> out;
     for (const std::string& name : {fused, alternative}) {
       if (!weights.has(prefix + "self_attn." + name)) continue;
-      const Matrix all = weights.matrix(prefix + "self_attn." + name, sets * rows, dim);
-      for (int i = 0; i < sets; ++i) out.push_back(all.slice(i * rows, rows));
+      const Matrix all = weights.matrix(prefix + "self_attn." + name, sets.stored * rows, dim, sets.kept * rows);
+      for (int i = 0; i < sets.kept; ++i) out.push_back(all.slice(i * rows, rows));
       return out;
     }
-    for (int i = 0; i < sets; ++i)
+    for (int i = 0; i < sets.kept; ++i)
       out.push_back(weights.matrix(prefix + "self_attn." + numbered + "." + std::to_string(i) + ".weight", rows, dim));
     return out;
   };
   layer.in_proj = projections("in_proj_weight", "in_proj.weight", "in_projs", qkv);
   layer.out_proj = projections("out_proj.weight", "out_proj_weight", "out_projs", dim);
 
-  for (int i = 0; i < sets; ++i) {
+  for (int i = 0; i < sets.kept; ++i) {
     const std::string gate =
         prefix + "gating." + (weights.has(prefix + "gating.linear_in.weight") ? "" : std::to_string(i) + ".");
     const std::string in = gated_ ? gate + "linear_in.weight" : prefix + "linear1.weight";

@@ -26,10 +26,15 @@ struct TransformerState {
   void reset() { position = 0; }
 };
 
+// How many sets of weights every layer has on disk, and how many of them, from the first on, are loaded.
+struct WeightSets {
+  int stored = 1, kept = 1;
+};
+
 class Transformer {
  public:
-  // weight_sets > 1: every layer has that many sets of weights, chosen per call (the depth transformer's codebooks).
-  Transformer(const Weights& weights, const std::string& prefix, const TransformerConfig& config, int weight_sets = 1);
+  // With more than one set of weights each call chooses (the depth transformer's codebooks).
+  Transformer(const Weights& weights, const std::string& prefix, const TransformerConfig& config, WeightSets sets = {});
 
   const TransformerConfig& config() const { return config_; }
   TransformerState make_state(int64_t capacity) const;
@@ -43,7 +48,7 @@ class Transformer {
     std::vector<Matrix> linear_in, linear_out;  // gated: [2 h, dim], [dim, h]; else [h, dim], [dim, h]
     std::vector<float> scale1, scale2;          // layer scale, empty when there is none
   };
-  void load_layer(const Weights& weights, const std::string& prefix, int weight_sets);
+  void load_layer(const Weights& weights, const std::string& prefix, WeightSets sets);
   void add_sin_positions(float* x, std::span<const Row> rows) const;
 
   Backend& backend_;

@@ -1,37 +1,73 @@
 #include "model/weights.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "core/error.h"
+#include "files/values.h"
 
 namespace moshi {
 
-int64_t Weights::size(const std::string& name, size_t d) const {
-  const TensorInfo& info = file_.info(name);
-  if (d >= info.shape.size())
-    throw Error(kBadModel, path() + ": tensor '" + name + "' has too few dimensions: " + shape_text(info.shape));
-  return info.shape[d];
+Weights::Weights(const Safetensors& file, Backend& backend, const WeightsOptions& options)
+    : file_(file), backend_(backend), tensors_(options.expand ? expanded_tensors(file) : stored_tensors(file)) {
+  if (!options.lora.empty()) lora_ = std::make_unique<Lora>(options.lora, file, options.lora_rank, options.lora_scale);
 }
 
-Matrix Weights::matrix(const std::string& name, int64_t rows, int64_t cols) const {
-  const TensorInfo& info = file_.info(name);
-  std::vector<int64_t> shape = info.shape;
+const StoredTensor& Weights::stored(const std::string& name) const {
+  const auto it = tensors_.find(name);
+  if (it == tensors_.end())
+    throw Error(kBadModel,
+                path() + ": has no tensor '" + name + "'; these weights and this config do not belong together");
+  return it->second;
+}
+
+std::vector<char> Weights::load(const StoredTensor& tensor, int64_t count) const {
+  std::vector<char> out(static_cast<size_t>(count) * static_cast<size_t>(dtype_bytes(tensor.type)));
+  if (tensor.source.empty()) return out;
+  TensorInfo part = file_.info(tensor.source);
+  part.bytes = std::min<uint64_t>(part.bytes, out.size());
+  file_.read(part, out.data());
+  if (lora_ && part.shape.size() == 2 && part.bytes > 0)
+    lora_->fuse(tensor.source, part.type, std::min(part.shape[0], count / part.shape[1]), part.shape[1], out.data(),
+                backend_);
+  for (size_t done = part.bytes; done < out.size(); done += part.bytes)
+    std::memcpy(&out[done], out.data(), std::min<size_t>(part.bytes, out.size() - done));
+  return out;
+}
+
+int64_t Weights::size(const std::string& name, size_t d) const {
+  const StoredTensor& tensor = stored(name);
+  if (d >= tensor.shape.size())
+    throw Error(kBadModel, path() + ": tensor '" + name + "' has too few dimensions: " + shape_text(tensor.shape));
+  return tensor.shape[d];
+}
+
+Matrix Weights::matrix(const std::string& name, int64_t rows, int64_t cols, int64_t kept) const {
+  const StoredTensor& tensor = stored(name);
+  std::vector<int64_t> shape = tensor.shape;
   while (shape.size() > 2 && shape.back() == 1) shape.pop_back();
   if (shape != std::vector<int64_t>{rows, cols})
-    throw Error(kBadModel, path() + ": tensor '" + name + "' is " + shape_text(info.shape) + ", the config needs " +
+    throw Error(kBadModel, path() + ": tensor '" + name + "' is " + shape_text(tensor.shape) + ", the config needs " +
                                shape_text({rows, cols}));
-  if (info.type != DType::F32 && info.type != DType::BF16 && info.type != DType::F16)
+  if (tensor.type != DType::F32 && tensor.type != DType::BF16 && tensor.type != DType::F16)
     throw Error(kBadModel, path() + ": tensor '" + name +
                                "' is quantized or of a type that cannot be run yet; use a bf16, f16 or f32 checkpoint");
-  std::vector<char> bytes(info.bytes);
-  file_.read(info, bytes.data());
-  return backend_.pack(info.type, rows, cols, std::move(bytes));
+  if (kept >= 0) rows = std::min(rows, kept);
+  return backend_.pack(tensor.type, rows, cols, load(tensor, rows * cols));
 }
 
 std::vector<float> Weights::vector(const std::string& name, int64_t count) const {
-  const TensorInfo& info = file_.info(name);
-  if (info.count() != count)
-    throw Error(kBadModel, path() + ": tensor '" + name + "' is " + shape_text(info.shape) + ", the config needs " +
+  const StoredTensor& tensor = stored(name);
+  int64_t have = 1;
+  for (const int64_t size : tensor.shape) have *= size;
+  if (have != count)
+    throw Error(kBadModel, path() + ": tensor '" + name + "' is " + shape_text(tensor.shape) + ", the config needs " +
                                std::to_string(count) + " values");
-  return file_.floats(name);
+  const std::vector<char> raw = load(tensor, count);
+  std::vector<float> out(static_cast<size_t>(count));
+  if (!to_floats(tensor.type, raw.data(), out.size(), out.data()))
+    throw Error(kBadModel, path() + ": tensor '" + name + "' should hold floating-point numbers");
+  return out;
 }
 
 Matrix Weights::pack(const std::vector<float>& values, int64_t rows, int64_t cols) const {

@@ -24,10 +24,16 @@ std::unique_ptr<Mimi> load_mimi(const std::string& weights, const std::string& c
 
 Checkpoint::Checkpoint(const CheckpointFiles& files, std::unique_ptr<CpuBackend> owned)
     : backend(std::move(owned)), tokenizer(files.tokenizer) {
-  const LmConfig config = read_lm_config(files.config);
+  LmConfig config = read_lm_config(files.config);
   mimi = load_mimi(files.mimi, files.mimi_config, *backend);
   const Safetensors file(files.lm);
-  lm = std::make_unique<Lm>(Weights(file, *backend), config);
+  const bool expand = config.settle(generated_codebooks(file), files.expand);
+  const Weights weights(file, *backend,
+                        {.expand = expand,
+                         .lora = files.lora,
+                         .lora_rank = config.lora_rank,
+                         .lora_scale = files.lora_scale.value_or(config.lora_scale)});
+  lm = std::make_unique<Lm>(weights, config, true);
 
   if (config.generated_codebooks == 0)
     throw Error(kBadModel, "this is a speech-to-text model; it listens only and cannot hold a conversation");

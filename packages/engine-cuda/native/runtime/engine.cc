@@ -14,11 +14,16 @@ namespace {
 // Ten minutes of audio: a caller who pushes more without waiting has a fault, and memory must stay bounded.
 constexpr size_t kMaxQueuedFrames = 7500;
 
-// As many steps as a conversation of 240 s has: a longer prompt would push itself out of the model's context.
-constexpr size_t kMaxPromptTokens = 2900;
+constexpr int kMaxSays = 100;
 
-// Prompt steps read before other sessions get their turn.
-constexpr size_t kPromptPart = 32;
+// Power of a frame, about -45 dBFS, from which on somebody is talking in it.
+constexpr float kSound = 3e-5f;
+
+bool has_sound(const std::vector<float>& pcm) {
+  float power = 0;
+  for (const float value : pcm) power += value * value;
+  return power > kSound * static_cast<float>(pcm.size());
+}
 
 class Stopwatch {
  public:
@@ -47,31 +52,28 @@ Engine::~Engine() {
   thread_.join();
 }
 
-std::vector<StepInput> Engine::role_prompt(const std::string& role) const {
-  const std::string wrapped = wrap_with_system_tags(role);
-  if (checkpoint_->lm->config().dialect != Dialect::PersonaPlex || wrapped.empty()) return {};
+PersonaReader Engine::persona(const OpenOptions& options) const {
+  const LmConfig& config = checkpoint_->lm->config();
+  if (config.dialect != Dialect::PersonaPlex) return {config, nullptr, {}};
   std::vector<int32_t> text;
-  for (const auto& token : checkpoint_->tokenizer.encode(wrapped)) {
-    if (token.id >= checkpoint_->lm->config().text_card)
+  for (const auto& token : checkpoint_->tokenizer.encode(wrap_with_system_tags(options.role))) {
+    if (token.id >= config.text_card)
       throw Error(kBadOption,
                   "the prompt needs a piece of the tokenizer that this model does not know: " + token.piece);
     text.push_back(token.id);
   }
-  if (text.size() > kMaxPromptTokens)
-    throw Error(kBadOption, "the prompt is " + std::to_string(text.size()) + " tokens long; shorten it to " +
-                                std::to_string(kMaxPromptTokens));
-  return persona_steps(checkpoint_->lm->config(), text);
+  return {config, options.voice, std::move(text)};
 }
 
-std::shared_ptr<Session> Engine::open(const SamplingOptions& options, const std::string& role, SessionEvents events) {
-  std::vector<StepInput> prompt = role_prompt(role);
+std::shared_ptr<Session> Engine::open(const OpenOptions& options, SessionEvents events) {
+  PersonaReader persona = this->persona(options);
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error(kClosed, "the engine is closed");
   if (sessions_.size() >= static_cast<size_t>(slots_))
     throw Error(kFull, "all " + std::to_string(slots_) +
                            " slots are taken; wait for a session to close or load with more slots");
-  auto session =
-      std::make_shared<Session>(*checkpoint_->lm, *checkpoint_->mimi, options, std::move(prompt), std::move(events));
+  auto session = std::make_shared<Session>(*checkpoint_->lm, *checkpoint_->mimi, checkpoint_->tokenizer, options,
+                                           std::move(persona), std::move(events));
   sessions_.push_back(session);
   wake_.notify_one();
   return session;
@@ -120,16 +122,66 @@ void Engine::close(Session& session) {
   wake_.notify_one();
 }
 
+int64_t Engine::say(Session& session, const std::string& text, Floor floor) {
+  std::vector<SpokenWord> words = words_to_say(checkpoint_->tokenizer, checkpoint_->lm->config(), text);
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (session.closing || stopping_) throw Error(kClosed, "the session is closed");
+  if (session.saying >= kMaxSays)
+    throw Error(kBadOption, std::to_string(kMaxSays) + " texts are waiting to be said; wait for one to end or cancel");
+  ++session.saying;
+  const int64_t id = ++session.says;
+  session.orders.emplace_back([=, words = std::move(words)](Speech& speech) { speech.say(id, text, words, floor); });
+  return id;
+}
+
+void Engine::cancel_say(Session& session, int64_t number) {
+  order(session, [number](Speech& speech) { speech.cancel(number); });
+}
+
+void Engine::interrupt(Session& session) {
+  order(session, [](Speech& speech) { speech.interrupt(); });
+}
+
+void Engine::end_turn(Session& session) {
+  order(session, [](Speech& speech) { speech.end_turn(); });
+}
+
+std::future<PersonaTimes> Engine::time_persona(const OpenOptions& options) {
+  auto task = std::make_shared<std::packaged_task<PersonaTimes()>>(
+      [this, reader = persona(options)] { return moshi::time_persona(*checkpoint_, reader); });
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stopping_) throw Error(kClosed, "the engine is closed");
+  jobs_.emplace_back([task] { (*task)(); });
+  wake_.notify_one();
+  return task->get_future();
+}
+
+void Engine::order(Session& session, std::function<void(Speech&)> order) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (session.closing || stopping_) throw Error(kClosed, "the session is closed");
+  session.orders.push_back(std::move(order));
+}
+
+void Engine::tell(Session& session, const std::vector<SayEvent>& events) {
+  for (const SayEvent& event : events) {
+    if (event.kind == SayEvent::Kind::End) --session.saying;
+    session.events.say(event);
+  }
+}
+
 void Engine::run() {
   std::unique_lock<std::mutex> lock(mutex_);
   const auto busy = [](const auto& s) {
     return s->closing || s->resets > 0 || !s->when_prompted.empty() || !s->frames.empty();
   };
   for (bool last = false; !last;) {
-    wake_.wait(lock, [&] { return stopping_ || std::any_of(sessions_.begin(), sessions_.end(), busy); });
+    wake_.wait(lock,
+               [&] { return stopping_ || !jobs_.empty() || std::any_of(sessions_.begin(), sessions_.end(), busy); });
     last = stopping_;
+    const auto jobs = std::exchange(jobs_, {});
     std::vector<std::shared_ptr<Session>> closed, starting, ready;
     for (const auto& session : sessions_) {
+      for (const auto& order : std::exchange(session->orders, {})) order(session->speech);
       if (session->closing || stopping_) {
         closed.push_back(session);
       } else if (const int resets = std::exchange(session->resets, 0); resets > 0) {
@@ -146,6 +198,7 @@ void Engine::run() {
     std::erase_if(sessions_, [&](const auto& s) { return std::find(closed.begin(), closed.end(), s) != closed.end(); });
     lock.unlock();
 
+    for (const auto& job : jobs) job();
     for (const auto& session : closed) session->events.closed();
     for (const auto& session : starting) guarded({session}, [&] { prompt(*session); });
     if (!ready.empty()) guarded(ready, [&] { step(ready); });
@@ -171,16 +224,22 @@ void Engine::start_over(Session& session, int resets) {
   session.encoder.reset();
   session.decoder.reset();
   session.result.step = 0;
-  session.prompted = 0;
+  session.persona.restart();
+  session.speech.reset();
+  tell(session, session.speech.events(0, false));
   session.when_prompted.insert(session.when_prompted.end(), static_cast<size_t>(resets), session.events.reset);
 }
 
-void Engine::prompt(Session& session) const {
-  if (session.prompted < session.prompt.size()) {
-    const auto part = std::span(session.prompt).subspan(session.prompted);
-    session.prompted += session.generation.prefill(*checkpoint_->lm, part.first(std::min(part.size(), kPromptPart)));
+void Engine::prompt(Session& session) {
+  PersonaReader& persona = session.persona;
+  if (!persona.empty()) {
+    if (const Remembered* known = personas_.find(persona)) {
+      session.generation.recall(*checkpoint_->backend, *known);
+    } else {
+      if (!persona.read(*checkpoint_->lm, checkpoint_->mimi.get(), session.generation)) return;
+      personas_.put(persona, session.generation.remember(*checkpoint_->backend));
+    }
   }
-  if (session.prompted < session.prompt.size()) return;
   for (const auto& tell : std::exchange(session.when_prompted, {})) tell();
 }
 
@@ -191,6 +250,7 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
   std::vector<StepInput> user;
   for (const auto& session : ready) {
     Stopwatch watch;
+    session->speech.hear(has_sound(session->result.pcm));
     session->codes.resize(static_cast<size_t>(config.user_codebooks()));
     mimi.encode(session->encoder, session->result.pcm.data(), 1, config.user_codebooks(), session->codes.data());
     // Moshi ignores the first frame; the codec's padding at the start must come again with the first one that counts.
@@ -229,8 +289,10 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
       if (result.token != config.text_padding && result.token != config.text_end_padding)
         result.text = checkpoint_->tokenizer.wire_text(result.token);
     }
-    const int64_t step = result.step;
+    const int64_t step = result.step, position = session->generation.emitted_position();
+    tell(*session, session->speech.events(position, true));
     session->events.frame(std::move(result));
+    tell(*session, session->speech.events(position, false));
     session->result = {};
     session->result.step = step + 1;
   }

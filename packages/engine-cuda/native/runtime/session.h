@@ -1,6 +1,7 @@
 // One conversation in the engine: input samples waiting, and everything the models remember of it.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -10,6 +11,8 @@
 
 #include "model/generation.h"
 #include "model/mimi.h"
+#include "model/persona.h"
+#include "runtime/speech.h"
 
 namespace moshi {
 
@@ -25,33 +28,47 @@ struct FrameResult {
 struct SessionEvents {
   std::function<void()> ready;  // the prompt is in; the first call
   std::function<void(FrameResult)> frame;
+  std::function<void(const SayEvent&)> say;  // Start and Word before the frame with the word's first piece, End after
   std::function<void(const std::string& code, const std::string& message)> error;
   std::function<void()> reset;   // one call for every Engine::reset, when the prompt is in again
   std::function<void()> closed;  // the last call
 };
 
+// What a conversation is opened with.
+struct OpenOptions {
+  SamplingOptions sampling;
+  std::shared_ptr<Voice> voice;  // null = none
+  std::string role;              // empty = none
+  bool say_only = false;         // the model speaks only what it is given
+};
+
 // Fields above the line belong to the engine's lock, those below to its thread.
 struct Session {
-  Session(const Lm& lm, const Mimi& mimi, const SamplingOptions& options, std::vector<StepInput> prompt,
-          SessionEvents events)
+  Session(const Lm& lm, const Mimi& mimi, const SentencePiece& tokenizer, const OpenOptions& options,
+          PersonaReader persona, SessionEvents events)
       : events(std::move(events)),
-        prompt(std::move(prompt)),
-        generation(lm, options),
+        persona(std::move(persona)),
+        speech(tokenizer, lm.config(), options.say_only),
+        generation(lm, options.sampling),
         encoder(mimi.make_encoder()),
         decoder(mimi.make_decoder()) {
+    generation.follow(&speech);
     when_prompted.push_back(this->events.ready);
     encoder.transformer.fork = decoder.transformer.fork = lm.config().dialect == Dialect::PersonaPlex;
   }
 
   std::deque<std::vector<float>> frames;
   std::vector<float> remainder;
+  std::vector<std::function<void(Speech&)>> orders;  // for the next step
+  int64_t says = 0;                                  // how many were asked for; the last one's id
   int resets = 0;
   bool closing = false;
+  std::atomic<int> saying = 0;  // not ended yet
   // ----
   SessionEvents events;
-  const std::vector<StepInput> prompt;               // read before the first frame
-  size_t prompted = 0;                               // steps of it that are in
+  PersonaReader persona;                             // read before the first frame
   std::vector<std::function<void()>> when_prompted;  // whom to tell then; empty once the conversation is on
+  Speech speech;
   Generation generation;
   MimiState encoder, decoder;
   std::vector<int32_t> codes;

@@ -1,88 +1,18 @@
 // Readers of untrusted files: every mutation either parses or throws Error; nothing else may happen (run under ASan and
 // UBSan).
-#include <cstdio>
+#include <cmath>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <random>
 
-#include "core/error.h"
 #include "files/json.h"
 #include "files/safetensors.h"
 #include "files/sentencepiece.h"
+#include "files/values.h"
 #include "model/config.h"
-#include "tests/checks.h"
+#include "tests/check_tools.h"
 
 namespace moshi {
 
 namespace {
-
-std::string safetensors_bytes(const std::string& header, size_t data) {
-  std::string out(8, '\0');
-  const uint64_t length = header.size();
-  for (int i = 0; i < 8; ++i) out[static_cast<size_t>(i)] = static_cast<char>(length >> (8 * i));
-  return out + header + std::string(data, '\1');
-}
-
-class TemporaryFile {
- public:
-  TemporaryFile()
-      : path_((std::filesystem::temp_directory_path() / ("moshi-check-" + std::to_string(std::random_device{}())))
-                  .string()) {}
-  ~TemporaryFile() { std::remove(path_.c_str()); }
-  const std::string& write(const std::string& bytes) const {
-    std::ofstream(path_, std::ios::binary | std::ios::trunc)
-        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    return path_;
-  }
-
- private:
-  std::string path_;
-};
-
-template <typename Task>
-bool refused(Task task) {
-  try {
-    task();
-    return false;
-  } catch (const Error&) {
-    return true;
-  }
-}
-
-// Runs the parser on many damaged copies of `sound`; only Error may come out.
-template <typename Parse>
-void fuzz(const std::string& what, const std::string& sound, int rounds, Parse parse) {
-  std::mt19937 random(1234);
-  int stray = 0;
-  for (int round = 0; round < rounds; ++round) {
-    std::string bytes = sound;
-    const int edits = 1 + static_cast<int>(random() % 8);
-    for (int e = 0; e < edits && !bytes.empty(); ++e) {
-      const size_t at = random() % bytes.size();
-      switch (random() % 4) {
-        case 0:
-          bytes[at] = static_cast<char>(random());
-          break;
-        case 1:
-          bytes.erase(at, random() % 16);
-          break;
-        case 2:
-          bytes.insert(at, std::string(random() % 16, static_cast<char>(random())));
-          break;
-        default:
-          bytes.resize(at);
-      }
-    }
-    try {
-      parse(bytes);
-    } catch (const Error&) {
-    } catch (const std::exception& error) {
-      if (stray++ == 0) std::printf("      %s: %s\n", what.c_str(), error.what());
-    }
-  }
-  expect(stray == 0, what + ": damaged files raise nothing but Error");
-}
 
 void check_json() {
   const Json good = Json::parse(R"({"a": [1, -2.5e3, true, null], "b": {"c": "x\u00e9\ud83d\ude00\n"}})", "test");
@@ -100,7 +30,7 @@ void check_safetensors() {
   const TemporaryFile file;
   const std::string sound = safetensors_bytes(
       R"({"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]}})",
-      32);
+      std::string(32, '\1'));
   const Safetensors good(file.write(sound));
   expect(good.floats("a").size() == 6 && good.floats("b").size() == 4, "safetensors: reads f32 and bf16");
   expect(refused([&] { good.info("c"); }), "safetensors: names a missing tensor");
@@ -108,15 +38,21 @@ void check_safetensors() {
   const std::pair<const char*, std::string> bad[] = {
       {"an empty file", ""},
       {"a short file", "abc"},
-      {"a header longer than the file", safetensors_bytes("{}", 0).replace(0, 8, "\xff\xff\xff\xff\xff\xff\xff\x7f")},
-      {"data beyond the end", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4)},
-      {"reversed offsets", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8)},
-      {"a negative size", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8)},
+      {"a header longer than the file", safetensors_bytes("{}", "").replace(0, 8, "\xff\xff\xff\xff\xff\xff\xff\x7f")},
+      {"data beyond the end",
+       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", std::string(4, '\1'))},
+      {"reversed offsets",
+       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", std::string(8, '\1'))},
+      {"a negative size",
+       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", std::string(8, '\1'))},
       {"a shape that overflows",
-       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,16],"data_offsets":[0,8]}})", 8)},
-      {"a shape that disagrees", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8)},
-      {"an unknown type", safetensors_bytes(R"({"a":{"dtype":"F7","shape":[2],"data_offsets":[0,8]}})", 8)},
-      {"a missing field", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2]}})", 8)}};
+       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,16],"data_offsets":[0,8]}})",
+                         std::string(8, '\1'))},
+      {"a shape that disagrees",
+       safetensors_bytes(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", std::string(8, '\1'))},
+      {"an unknown type",
+       safetensors_bytes(R"({"a":{"dtype":"F7","shape":[2],"data_offsets":[0,8]}})", std::string(8, '\1'))},
+      {"a missing field", safetensors_bytes(R"({"a":{"dtype":"F32","shape":[2]}})", std::string(8, '\1'))}};
   for (const auto& [what, bytes] : bad)
     expect(refused([&, b = bytes] { Safetensors broken(file.write(b)); }), std::string("safetensors: refuses ") + what);
   expect(refused([] { Safetensors missing("/nonexistent/file"); }), "safetensors: refuses a missing file");
@@ -145,6 +81,34 @@ std::string tokenizer_bytes() {
                            "ab"})
     out += piece(text, -1, 1);
   return out;
+}
+
+void check_values() {
+  const std::pair<float, uint16_t> halves[] = {{0, 0},
+                                               {-0.0f, 0x8000},
+                                               {1, 0x3c00},
+                                               {65504, 0x7bff},
+                                               {65519, 0x7bff},
+                                               {65520, 0x7c00},
+                                               {-1e30f, 0xfc00},
+                                               {0x1p-24f, 1},
+                                               {0x1p-25f, 0},
+                                               {0x3p-25f, 2},
+                                               {0x1p-14f, 0x400},
+                                               {1.00048828125f, 0x3c00},
+                                               {1.00146484375f, 0x3c02},
+                                               {INFINITY, 0x7c00}};
+  for (const auto& [value, bits] : halves) expect(float_to_f16(value) == bits, "f16: rounds " + std::to_string(value));
+  bool same = true;
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float half = f16_to_float(static_cast<uint16_t>(bits)), brain = bf16_to_float(static_cast<uint16_t>(bits));
+    same &= std::isnan(half) ? std::isnan(f16_to_float(float_to_f16(half))) : float_to_f16(half) == bits;
+    same &= std::isnan(brain) ? std::isnan(bf16_to_float(float_to_bf16(brain))) : float_to_bf16(brain) == bits;
+  }
+  expect(same, "f16 and bf16: every value survives the way through float");
+  expect(float_to_bf16(bits_to_float(0x3f808000)) == 0x3f80 && float_to_bf16(bits_to_float(0x3f818000)) == 0x3f82 &&
+             float_to_bf16(bits_to_float(0x3f808001)) == 0x3f81,
+         "bf16: rounds to nearest even");
 }
 
 void check_sentencepiece() {
@@ -213,7 +177,10 @@ void check_configs() {
 
 void check_files() {
   check_json();
+  check_values();
   check_safetensors();
+  check_torch_file();
+  check_weights();
   check_sentencepiece();
   check_configs();
 }

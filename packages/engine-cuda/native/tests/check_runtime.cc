@@ -1,4 +1,5 @@
 // The engine's thread: sessions that open, close, reset and fall silent while others run (also under ThreadSanitizer).
+#include <algorithm>
 #include <cmath>
 #include <condition_variable>
 #include <mutex>
@@ -18,6 +19,7 @@ struct Listener {
   std::condition_variable changed;
   std::vector<int32_t> tokens;
   std::vector<float> pcm;
+  std::vector<SayEvent> said;
   int starts = 0, frames = 0, resets = 0, errors = 0;
   bool closed = false;
 
@@ -36,6 +38,7 @@ struct Listener {
         pcm.insert(pcm.end(), frame.pcm.begin(), frame.pcm.end());
       });
     };
+    out.say = [this, note](const SayEvent& event) { note([&] { said.push_back(event); }); };
     out.error = [this, note](const std::string&, const std::string&) { note([&] { ++errors; }); };
     out.reset = [this, note] { note([&] { ++resets; }); };
     out.closed = [this, note] { note([&] { closed = true; }); };
@@ -62,12 +65,12 @@ void check_runtime(const std::string& folder) {
   // Listeners outlive the engine, whose last events come while it is destroyed.
   Listener alone, again, guest, other;
   Engine engine(std::make_unique<Checkpoint>(files, std::make_unique<CpuBackend>(2)), 3);
-  SamplingOptions options;
-  options.text_seed = options.audio_seed = 5;
+  OpenOptions options;
+  options.sampling.text_seed = options.sampling.audio_seed = 5;
   const std::vector<float> input = tone(20);
 
   {
-    const auto session = engine.open(options, "", alone.events());
+    const auto session = engine.open(options, alone.events());
     engine.push(*session, input.data(), input.size());
     alone.wait([&] { return alone.frames == 20; });
     engine.close(*session);
@@ -78,14 +81,14 @@ void check_runtime(const std::string& folder) {
   expect(alone.tokens.front() == -1 && alone.tokens.back() >= 0, "the first step gives no token");
 
   // The same conversation among two others that come and go, pushed in odd pieces.
-  const auto session = engine.open(options, "", again.events());
-  SamplingOptions strange = options;
-  strange.text_seed = 77;
-  const auto second = engine.open(strange, "", guest.events());
+  const auto session = engine.open(options, again.events());
+  OpenOptions strange = options;
+  strange.sampling.text_seed = 77;
+  const auto second = engine.open(strange, guest.events());
   std::thread crowd([&] {
     for (int i = 0; i < 5; ++i) {
       Listener brief;
-      const auto visit = engine.open(strange, "", brief.events());
+      const auto visit = engine.open(strange, brief.events());
       engine.push(*visit, input.data(), 1920 * 3 + 100);
       engine.close(*visit);
       brief.wait([&] { return brief.closed; });
@@ -101,15 +104,32 @@ void check_runtime(const std::string& folder) {
   expect(again.pcm == alone.pcm && again.tokens == alone.tokens, "company changes no bit of a session's output");
   expect(guest.tokens != alone.tokens, "another seed says something else");
 
-  const auto third = engine.open(strange, "", other.events());
+  const auto third = engine.open(strange, other.events());
   bool full = false;
   try {
     Listener nobody;
-    engine.open(strange, "", nobody.events());
+    engine.open(strange, nobody.events());
   } catch (const Error& error) {
     full = error.code() == kFull;
   }
   expect(full, "a fourth session in three slots is refused as full");
+
+  // Texts given and taken back while frames are stepped on the engine's own thread.
+  const int64_t spoken = engine.say(*session, "hello there", Floor::Interrupt);
+  const int64_t taken = engine.say(*session, "never mind", Floor::Wait);
+  engine.cancel_say(*session, taken);
+  engine.end_turn(*session);
+  const auto ended = [&](int64_t id) {
+    return std::find_if(again.said.begin(), again.said.end(), [&](const SayEvent& event) {
+             return event.id == id && event.kind == SayEvent::Kind::End;
+           }) != again.said.end();
+  };
+  for (int i = 0; i < 10; ++i) engine.push(*session, input.data(), input.size() / 2);
+  again.wait([&] { return ended(spoken) && ended(taken) && again.frames == 120; });
+  expect(again.said.front().kind == SayEvent::Kind::End && again.said.front().id == taken,
+         "a text that was taken back is not spoken");
+  expect(again.said.back().completed && again.said.back().text == "hello there", "a text is spoken to its end");
+  engine.interrupt(*session);
 
   engine.reset(*session);
   again.wait([&] { return again.resets == 1; });

@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
     moshi::check_files();
     moshi::check_kernels();
     moshi::check_sampler();
+    if (argc > 1) moshi::check_speech(std::string(argv[1]) + "/tokenizer.model");
     if (argc > 1) moshi::check_runtime(argv[1]);
   } catch (const std::exception& error) {
     moshi::expect(false, std::string("unexpected error: ") + error.what());

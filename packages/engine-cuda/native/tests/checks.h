@@ -11,5 +11,6 @@ void check_kernels();
 void check_sampler();
 // folder: a model in the published layout (the embedded default).
 void check_runtime(const std::string& folder);
+void check_speech(const std::string& tokenizer);
 
 }  // namespace moshi

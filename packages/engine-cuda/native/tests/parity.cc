@@ -34,12 +34,15 @@ void run(const Case& one, Backend& backend, Report& report) {
   if (one.has("configs.json") && expected.has("logits")) return check_sampling(one, report);
   if (expected.has("codes_stream")) return check_mimi(one, backend, report);
   if (expected.has("noprompt_emitted")) return check_personaplex(one, backend, report);
-  if (expected.has("gen_user") && !one.has("lora.safetensors")) return check_lm(one, backend, report);
+  if (one.has("zip.pt")) return check_torch(one, report);
+  if (one.has("dep_q16.safetensors")) return check_expand(one, backend, report);
+  if (one.has("lora.safetensors") || one.has("lora_fused_names.safetensors")) return check_lora(one, backend, report);
+  if (expected.has("gen_user")) return check_lm(one, backend, report);
   if (expected.has("loop_codes") || (expected.has("extra_heads") && expected.has("codes")))
     return check_stt(one, backend, report);
   report.failed("kind of case",
-                "this version runs Mimi, Moshi, PersonaPlex, speech-to-text, sampling and SentencePiece cases; this is "
-                "another kind");
+                "this version runs Mimi, Moshi, LoRA, PersonaPlex and its expansion, speech-to-text, sampling, "
+                "SentencePiece and torch cases; this is another kind");
 }
 
 int main_checked(int argc, char** argv) {

@@ -13,8 +13,6 @@ namespace moshi {
 
 namespace {
 
-constexpr float kNoValue = -12345.0f;  // stands for NaN in the cases
-
 class LmCase {
  public:
   LmCase(const Case& one, Backend& backend, Report& report)
@@ -50,92 +48,18 @@ class LmCase {
  private:
   const LmConfig& config() const { return lm_->config(); }
   size_t streams() const { return static_cast<size_t>(config().streams()); }
-  size_t card() const { return static_cast<size_t>(config().card); }
-  size_t text_card() const { return static_cast<size_t>(config().text_card_out); }
-  int32_t initial(size_t stream) const {
-    return static_cast<int32_t>(stream == 0 ? config().text_card : config().card);
-  }
 
-  // hidden and previous tokens of `n` positions → depth logits [generated][n, card].
-  std::vector<Floats> depth_logits(const Floats& hidden, size_t n,
-                                   const std::function<int32_t(int, size_t)>& previous) {
-    std::vector<TransformerState> states;
-    for (size_t i = 0; i < n; ++i) states.push_back(lm_->make_depth());
-    std::vector<Floats> out;
-    for (int k = 0; k < config().generated_codebooks; ++k) {
-      std::vector<Row> rows;
-      std::vector<int32_t> tokens;
-      for (size_t i = 0; i < n; ++i) {
-        states[i].extend(rows, 1, 0);
-        tokens.push_back(previous(k, i));
-      }
-      Floats logits(n * card());
-      lm_->depth(k, tokens.data(), hidden.data(), rows, logits.data());
-      out.push_back(std::move(logits));
-    }
-    return out;
-  }
-
-  // LMModel.forward: the whole delayed sequence in one call.
   void teacher_forced() {
-    const Ints codes = expected_.integers("tf_codes");
-    const size_t steps = static_cast<size_t>(expected_.info("tf_codes").shape.at(2));
-    const auto delayed = [&](size_t stream, size_t t) {
-      const size_t delay = static_cast<size_t>(config().delays[stream]);
-      return t < delay ? initial(stream) : static_cast<int32_t>(codes[stream * steps + t - delay]);
-    };
-    std::vector<int32_t> tokens(steps * streams());
-    for (size_t t = 0; t < steps; ++t)
-      for (size_t s = 0; s < streams(); ++s) tokens[t * streams() + s] = t == 0 ? initial(s) : delayed(s, t - 1);
-    TransformerState state = lm_->make_temporal(static_cast<int64_t>(steps));
-    std::vector<Row> rows;
-    state.extend(rows, static_cast<int64_t>(steps), config().temporal.context);
-    Floats hidden(steps * static_cast<size_t>(lm_->dim())), text(steps * text_card());
-    lm_->temporal(tokens.data(), rows, hidden.data(), text.data());
-    const auto depth = depth_logits(hidden, steps, [&](int k, size_t t) { return delayed(static_cast<size_t>(k), t); });
-
-    Floats audio;
-    for (size_t k = 0; k < depth.size(); ++k) {
-      const size_t delay = static_cast<size_t>(config().delays[k + 1]);
-      audio.insert(audio.end(), depth[k].begin() + static_cast<std::ptrdiff_t>(delay * card()), depth[k].end());
-      audio.insert(audio.end(), delay * card(), kNoValue);
-    }
-    const size_t text_delay = static_cast<size_t>(config().delays[0]);
-    text.erase(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(text_delay * text_card()));
-    text.insert(text.end(), text_delay * text_card(), kNoValue);
-    compare_masked("tf_logits", audio);
-    compare_masked("tf_text_logits", text);
-  }
-
-  // Places without a value must be the same places; they are left out of the scale.
-  void compare_masked(const std::string& name, Floats got) {
-    Floats want = expected_.floats(name);
-    for (size_t i = 0; i < want.size() && i < got.size(); ++i)
-      if (want[i] == kNoValue && got[i] == kNoValue) want[i] = got[i] = 0;
-    report_.close(name, got, want);
+    const Forward all = one_shot(*lm_, expected_, "tf_codes");
+    compare_masked(report_, "tf_logits", all.audio_logits, expected_.floats("tf_logits"));
+    compare_masked(report_, "tf_text_logits", all.text_logits, expected_.floats("tf_text_logits"));
   }
 
   void streaming_forward() {
-    const Ints input = expected_.integers("fw_input"), given = expected_.integers("fw_dep_tokens");
-    const size_t steps = static_cast<size_t>(expected_.info("fw_input").shape.at(2)),
-                 dim = static_cast<size_t>(lm_->dim());
-    TransformerState state = lm_->make_temporal();
-    Floats hidden(steps * dim), text(steps * text_card());
-    for (size_t t = 0; t < steps; ++t) {
-      std::vector<int32_t> tokens(streams());
-      for (size_t s = 0; s < streams(); ++s) tokens[s] = static_cast<int32_t>(input[s * steps + t]);
-      std::vector<Row> rows;
-      state.extend(rows, 1, config().temporal.context);
-      lm_->temporal(tokens.data(), rows, &hidden[t * dim], &text[t * text_card()]);
-    }
-    const auto depth = depth_logits(hidden, steps, [&](int k, size_t t) {
-      return static_cast<int32_t>(given[static_cast<size_t>(k) * steps + t]);
-    });
-    Floats audio;
-    for (const Floats& logits : depth) audio.insert(audio.end(), logits.begin(), logits.end());
-    report_.close("fw_hidden", hidden, expected_.floats("fw_hidden"));
-    report_.close("fw_text_logits", text, expected_.floats("fw_text_logits"));
-    report_.close("fw_dep_logits", audio, expected_.floats("fw_dep_logits"));
+    const Forward all = step_by_step(*lm_, expected_);
+    report_.close("fw_hidden", all.hidden, expected_.floats("fw_hidden"));
+    report_.close("fw_text_logits", all.text_logits, expected_.floats("fw_text_logits"));
+    report_.close("fw_dep_logits", all.audio_logits, expected_.floats("fw_dep_logits"));
   }
 
   std::vector<int32_t> column(const Ints& values, size_t row, size_t rows, size_t steps, size_t t) const {

@@ -7,6 +7,7 @@
 #include "model/persona.h"
 #include "tests/parity.h"
 #include "tests/parity_tools.h"
+#include "tests/parity_voice.h"
 
 namespace moshi {
 
@@ -22,7 +23,9 @@ struct Run {
 class PersonaplexCase {
  public:
   PersonaplexCase(const Case& one, Backend& backend, Report& report)
-      : report_(report),
+      : one_(one),
+        backend_(backend),
+        report_(report),
         expected_(one.file("expected.safetensors")),
         weights_(one.file("model.safetensors")),
         prompt_(Json::parse(read_whole(one.file("prompt.json"), 1 << 20), "prompt.json")) {
@@ -35,6 +38,7 @@ class PersonaplexCase {
     prompted();
     unprompted();
     if (expected_.has("mixed_text")) mixed();
+    check_voices(one_, backend_, report_, *lm_, tokens("ids"));
   }
 
  private:
@@ -166,7 +170,7 @@ class PersonaplexCase {
       ++total;
     }
     report_.same_text("wrap_with_system_tags", wrong, total, "");
-    std::vector<StepInput> steps = persona_steps(config(), tokens("ids"));
+    std::vector<StepInput> steps = persona_steps(config(), nullptr, tokens("ids"));
     const std::vector<int32_t> silence = tokens("silence_tokens"), sine = tokens("sine_tokens");
     const bool tables =
         std::equal(silence.begin(), silence.end(), steps[0].own) && std::equal(sine.begin(), sine.end(), steps[0].user);
@@ -270,6 +274,8 @@ class PersonaplexCase {
     report_.same("mixed_none_steps", run.none, expected_.integers("mixed_none_steps"));
   }
 
+  const Case& one_;
+  Backend& backend_;
   Report& report_;
   Safetensors expected_, weights_;
   Json prompt_;

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "files/file.h"
-#include "model/config.h"
+#include "files/safetensors.h"
+#include "model/lm.h"
+#include "tests/report.h"
 
 namespace moshi {
 
@@ -36,5 +39,23 @@ inline LmConfig read_config(const std::string& path, Dialect dialect) {
   config.dialect = dialect;
   return config;
 }
+
+inline constexpr float kNoValue = -12345.0f;  // stands for NaN in the cases
+
+// What the model makes of given tokens.
+struct Forward {
+  Floats hidden, text_logits, audio_logits;  // [steps, dim], [steps, text_card_out], [codebooks, steps, card]
+};
+
+// hidden [n, dim] and the previous tokens of n positions → depth logits [codebooks][n, card].
+std::vector<Floats> depth_logits(const Lm& lm, const Floats& hidden, size_t n,
+                                 const std::function<int32_t(int, size_t)>& previous);
+// LMModel.forward: the whole delayed sequence of the codes of this name [1, streams, steps] in one call; logits have
+// their delay undone, with kNoValue where nothing is left.
+Forward one_shot(const Lm& lm, const Safetensors& expected, const std::string& name);
+// One position a call: fw_input, and fw_dep_tokens for the depth transformer.
+Forward step_by_step(const Lm& lm, const Safetensors& expected);
+// Places without a value must be the same places; they are left out of the scale.
+void compare_masked(Report& report, const std::string& check, Floats got, Floats want);
 
 }  // namespace moshi
