@@ -2,16 +2,26 @@ import { join } from 'node:path';
 import { defaultModel } from './default-model';
 import { translatedAsync } from './errors';
 import { type ResolveOptions, resolveModel } from './hub';
-import { addon, type NativeEngine, type NativeModelFiles } from './native';
-import { checkWhole, settleSessionOptions } from './options';
+import { LoadedVoices } from './loaded-voices';
+import { addon, type NativeEngine, type NativeModelFiles, type PersonaTimes } from './native';
+import { checkNumber, checkWhole, settleSessionOptions } from './options';
 import { EngineSession } from './session';
-import type { EngineInfo, EngineSessionOptions } from './types';
+import type { EngineInfo, EngineSessionOptions, EngineVoice } from './types';
+import { type VoiceLibrary, voiceLibrary } from './voices';
 
 /** What {@link loadEngine} may be told. */
 export interface LoadEngineOptions
   extends Pick<ResolveOptions, 'cacheDir' | 'endpoint' | 'token' | 'offline' | 'onProgress' | 'signal' | 'revision'> {
   /** A folder, or `owner/name` on the Hugging Face hub; left out: the embedded model, small and untrained. */
   model?: string;
+  /** Voices of PersonaPlex: a folder of them (.pt, .safetensors, recordings) or a voices.tgz; left out: the model's own. */
+  voices?: string;
+  /** LoRA adapter to fuse into the weights: a path, a name inside the model, or `hf://owner/name/file`; the config's own otherwise. */
+  lora?: string;
+  /** How strongly the adapter acts; left out: the config's `lora_scaling`, 2. */
+  loraScale?: number;
+  /** Loads a Moshi checkpoint as PersonaPlex: untrained for it, the start of a fine-tuning. */
+  expand?: boolean;
   /** Conversations at once, 1 to 256; 1. */
   slots?: number;
   /** Threads of one step, 1 to 256; left out: as many as suit this machine. */
@@ -24,10 +34,11 @@ export interface LoadEngineOptions
 export class Engine {
   readonly info: EngineInfo;
   readonly #native: NativeEngine;
+  readonly #voices: LoadedVoices | undefined;
   #closed: Promise<void> | undefined;
 
   /** Made by {@link loadEngine}. @internal */
-  constructor(native: NativeEngine, model: string, trained: boolean) {
+  constructor(native: NativeEngine, model: string, trained: boolean, voices: VoiceLibrary) {
     this.#native = native;
     const { slots, dialect, ...details } = native.info;
     this.info = {
@@ -37,13 +48,31 @@ export class Engine {
       frameSamples: 1920,
       slots: Number(slots),
       trained,
+      features: ['say', 'interrupt', 'endTurn'],
       details,
     };
+    if (this.info.dialect === 'personaplex') this.#voices = new LoadedVoices(native, voices);
   }
 
-  /** Starts a conversation; resolves when the role prompt, if any, is read. Rejects with code `ENGINE_FULL` when no slot is free, `ENGINE_BAD_OPTION` for bad options. */
+  /** The voices a session may be opened with, sorted by name; none for models that know no voices. */
+  async voices(): Promise<EngineVoice[]> {
+    return (await this.#voices?.list()) ?? [];
+  }
+
+  /**
+   * Starts a conversation; resolves when voice and role, if any, are read: the first time takes a while, after that the same
+   * persona is ready at once. Rejects with code `ENGINE_FULL` when no slot is free, `ENGINE_BAD_OPTION` for bad options.
+   */
   async open(options: EngineSessionOptions = {}): Promise<EngineSession> {
-    return EngineSession.start(this.#native, settleSessionOptions(options));
+    const { voice: name, ...settled } = settleSessionOptions(options);
+    const voice = name ? await this.#voices?.get(name) : undefined;
+    return EngineSession.start(this.#native, settled, voice);
+  }
+
+  /** Measures how long a persona takes to be read, three ways, while nothing else should run. */
+  async timePersona(options: { voice?: string; prompt?: string }): Promise<PersonaTimes> {
+    const voice = options.voice ? await this.#voices?.get(options.voice) : undefined;
+    return translatedAsync(() => this.#native.timePersona({ voice, prompt: options.prompt ?? '' }));
   }
 
   /** Closes all sessions, ends the native thread and frees the weights. Idempotent. */
@@ -60,12 +89,20 @@ export class Engine {
 export async function loadEngine(options: LoadEngineOptions = {}): Promise<Engine> {
   checkWhole('slots', options.slots, 1, 256);
   checkWhole('threads', options.threads, 1, 256);
+  checkNumber('loraScale', options.loraScale, -100, 100);
+  const voices = voiceLibrary(options);
   const native = addon();
   const files = await engineFiles(options);
   const engine = await translatedAsync(() =>
-    native.loadEngine(files, { slots: options.slots ?? 1, threads: options.threads ?? 0, isa: options.isa ?? '' }),
+    native.loadEngine(files, {
+      slots: options.slots ?? 1,
+      threads: options.threads ?? 0,
+      isa: options.isa ?? '',
+      loraScale: options.loraScale,
+      expand: options.expand === true,
+    }),
   );
-  return new Engine(engine, options.model ?? 'embedded', options.model !== undefined);
+  return new Engine(engine, options.model ?? 'embedded', options.model !== undefined, voices);
 }
 
 async function engineFiles(options: LoadEngineOptions): Promise<NativeModelFiles> {
@@ -77,14 +114,19 @@ async function engineFiles(options: LoadEngineOptions): Promise<NativeModelFiles
       mimi: join(folder, 'mimi.safetensors'),
       mimiConfig: join(folder, 'mimi_config.json'),
       tokenizer: join(folder, 'tokenizer.model'),
+      lora: options.lora ?? '',
     };
   }
-  const files = await resolveModel(options.model, options);
+  const files = await resolveModel(options.model, {
+    ...options,
+    ...(options.lora !== undefined && { files: { loraWeights: options.lora } }),
+  });
   return {
     config: files.configPath ?? '',
     lm: files.lmWeights,
     mimi: files.mimiWeights,
     mimiConfig: files.mimiConfig ?? '',
     tokenizer: files.tokenizer,
+    lora: files.loraWeights ?? '',
   };
 }

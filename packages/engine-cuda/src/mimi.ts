@@ -43,6 +43,14 @@ export class MimiCodec {
     return translatedAsync(async () => this.#native.decode(codes, codebooks));
   }
 
+  /**
+   * Codes of a voice prompt, [8, frames] row-major: the recording (24 kHz, mono) is brought to -24 LUFS first, as PersonaPlex
+   * wants it. Rejects with `ENGINE_BAD_OPTION` when it is silent or shorter than 0.4 s.
+   */
+  async voiceCodes(pcm: Float32Array): Promise<Int32Array> {
+    return translatedAsync(async () => this.#native.voiceCodes(pcm));
+  }
+
   /** Frees the weights once running calls have ended. */
   close(): void {
     this.#native.close();

@@ -5,9 +5,14 @@ import { EngineError } from './errors';
 
 /** What the addon exports; see native/addon. */
 export interface NativeAddon {
-  loadEngine(files: NativeModelFiles, options: NativeOptions & { slots: number }): Promise<NativeEngine>;
+  loadEngine(
+    files: NativeModelFiles,
+    options: NativeOptions & { slots: number; loraScale?: number; expand: boolean },
+  ): Promise<NativeEngine>;
   loadMimi(weights: string, config: string, options: NativeOptions): Promise<NativeMimi>;
   loadTokenizer(path: string): NativeTokenizer;
+  /** Writes a Moshi checkpoint as the PersonaPlex architecture. */
+  expandCheckpoint(lm: string, out: string): Promise<void>;
   cpu(): { isa: string[]; used: string; threads: number };
 }
 
@@ -17,6 +22,8 @@ export interface NativeModelFiles {
   mimi: string;
   mimiConfig: string;
   tokenizer: string;
+  /** '' = none. */
+  lora: string;
 }
 
 export interface NativeOptions {
@@ -27,12 +34,34 @@ export interface NativeOptions {
 export interface NativeEngine {
   readonly info: Record<string, string | number>;
   open(options: object, onEvent: (kind: string, value?: unknown) => void): NativeSession;
+  /** A voice file (.pt, .safetensors) by path, or a recording at 24 kHz, mono. */
+  loadVoice(source: string | Float32Array): Promise<NativeVoice>;
+  timePersona(persona: { voice?: NativeVoice; prompt: string }): Promise<PersonaTimes>;
   close(): Promise<void>;
 }
+
+/** How long a persona takes until its caller is answered, in milliseconds. */
+export interface PersonaTimes {
+  /** Positions of the temporal transformer. */
+  steps: number;
+  /** One position at a time with depth steps, as the reference reads it. */
+  steppedMs: number;
+  /** Many positions at once, as this engine reads it. */
+  readMs: number;
+  /** Copied from the state the last caller of the same persona left. */
+  copiedMs: number;
+}
+
+/** A voice in one engine; opaque. */
+export type NativeVoice = { readonly __voice: never };
 
 export interface NativeSession {
   readonly queued: number;
   push(pcm: Float32Array): void;
+  say(text: string, wait: boolean): number;
+  cancelSay(id: number): void;
+  interrupt(): void;
+  endTurn(): void;
   reset(): void;
   close(): void;
 }
@@ -41,6 +70,7 @@ export interface NativeMimi {
   readonly info: { codebooks: number; bins: number; frameSamples: number; sampleRate: number; backend: string };
   encode(pcm: Float32Array, codebooks: number): Promise<Int32Array>;
   decode(codes: Int32Array, codebooks: number): Promise<Float32Array>;
+  voiceCodes(pcm: Float32Array): Promise<Int32Array>;
   close(): void;
 }
 

@@ -1,5 +1,5 @@
 import { EngineError } from './errors';
-import type { EngineSessionOptions } from './types';
+import type { EngineSessionOptions, SamplingOptions } from './types';
 
 function within(name: string, value: unknown, low: number, high: number, whole: boolean): void {
   const good =
@@ -17,8 +17,13 @@ export function checkWhole(name: string, value: number | undefined, low: number,
   if (value !== undefined) within(name, value, low, high, true);
 }
 
+/** Throws `ENGINE_BAD_OPTION` when `value` is given and is no number from `low` to `high`. */
+export function checkNumber(name: string, value: number | undefined, low: number, high: number): void {
+  if (value !== undefined) within(name, value, low, high, false);
+}
+
 // The ranges of the wire, so that a server's client hears of a bad value before it takes a slot.
-const RANGES: [keyof EngineSessionOptions, low: number, high: number, whole: boolean][] = [
+const RANGES: [keyof SamplingOptions, low: number, high: number, whole: boolean][] = [
   ['textTemperature', 0, 10, false],
   ['audioTemperature', 0, 10, false],
   ['textTopK', 0, 1_000_000, true],
@@ -39,6 +44,12 @@ function randomSeed(): number {
 export function settleSessionOptions(options: EngineSessionOptions): EngineSessionOptions {
   for (const [name, low, high, whole] of RANGES) {
     if (options[name] !== undefined) within(name, options[name], low, high, whole);
+  }
+  for (const name of ['voice', 'prompt'] as const) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== 'string') {
+      throw new EngineError('ENGINE_BAD_OPTION', `${name} must be a string`);
+    }
   }
   return {
     ...options,

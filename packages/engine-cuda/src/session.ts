@@ -1,12 +1,14 @@
 import { EventEmitter } from 'eventemitter3';
 import { asEngineError, EngineError, translated } from './errors';
-import type { NativeEngine, NativeSession } from './native';
-import type { EngineFrame, EngineSessionOptions } from './types';
+import type { NativeEngine, NativeSession, NativeVoice } from './native';
+import type { EngineFrame, EngineSayEvent, EngineSessionOptions, SayOptions } from './types';
 
 /** Events of an {@link EngineSession}. */
 export interface EngineSessionEvents {
   /** One for every frame of input, in order. */
   frame: (frame: EngineFrame) => void;
+  /** What became of the texts given to `say`. */
+  say: (event: EngineSayEvent) => void;
   /** The session cannot go on; it is closed. */
   error: (error: Error) => void;
 }
@@ -21,7 +23,7 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
   #settleClosed: () => void = () => {};
   #open = true;
 
-  private constructor(engine: NativeEngine, options: EngineSessionOptions) {
+  private constructor(engine: NativeEngine, options: EngineSessionOptions, voice: NativeVoice | undefined) {
     super();
     this.#ready = new Promise((resolve, reject) => {
       this.#settleReady = (error) => (error === undefined ? resolve() : reject(error));
@@ -29,12 +31,16 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
     this.#closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
-    this.#native = translated(() => engine.open(options, (kind, value) => this.#receive(kind, value)));
+    this.#native = translated(() => engine.open({ ...options, voice }, (kind, value) => this.#receive(kind, value)));
   }
 
-  /** For {@link Engine.open}: resolves when the role prompt is read. @internal */
-  static async start(engine: NativeEngine, options: EngineSessionOptions): Promise<EngineSession> {
-    const session = new EngineSession(engine, options);
+  /** For {@link Engine.open}: resolves when voice and role are read. @internal */
+  static async start(
+    engine: NativeEngine,
+    options: EngineSessionOptions,
+    voice: NativeVoice | undefined,
+  ): Promise<EngineSession> {
+    const session = new EngineSession(engine, options, voice);
     await session.#ready;
     return session;
   }
@@ -51,6 +57,35 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
   push(pcm: Float32Array): void {
     if (!(pcm instanceof Float32Array)) throw new EngineError('ENGINE_BAD_OPTION', 'push() takes a Float32Array');
     translated(() => this.#native.push(pcm));
+  }
+
+  /**
+   * Lets the model speak `text` in its own voice, exactly as it stands (blanks apart); texts queue up. Returns its number, from 1;
+   * event `say` tells how it goes. The conversation's frames carry it: it takes input, silence will do, to get on. Throws
+   * `ENGINE_BAD_OPTION` on an empty text, more than 10 000 characters, characters the model has no pieces for, or 100 waiting.
+   */
+  say(text: string, options: SayOptions = {}): number {
+    const { floor = 'interrupt' } = options;
+    if (typeof text !== 'string') throw new EngineError('ENGINE_BAD_OPTION', 'say() takes a string');
+    if (floor !== 'interrupt' && floor !== 'wait') {
+      throw new EngineError('ENGINE_BAD_OPTION', `floor is ${String(floor)}; it must be 'interrupt' or 'wait'`);
+    }
+    return translated(() => this.#native.say(text, floor === 'wait'));
+  }
+
+  /** Takes back one text, or all of them; a word on its way is finished. */
+  cancelSay(id = 0): void {
+    translated(() => this.#native.cancelSay(id));
+  }
+
+  /** Takes back all texts, and the model is silent for a second. */
+  interrupt(): void {
+    translated(() => this.#native.interrupt());
+  }
+
+  /** The user's turn is over: the model begins to speak now, if it does not already. */
+  endTurn(): void {
+    translated(() => this.#native.endTurn());
   }
 
   /**
@@ -78,6 +113,9 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
         return;
       case 'frame':
         if (this.#open) this.#deliver(() => this.emit('frame', value as EngineFrame));
+        return;
+      case 'say':
+        if (this.#open) this.#deliver(() => this.emit('say', value as EngineSayEvent));
         return;
       case 'error':
         this.#settleReady(asEngineError(value));

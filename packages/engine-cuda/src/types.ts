@@ -24,10 +24,39 @@ export interface SamplingOptions {
 
 /** What a conversation starts with. */
 export interface EngineSessionOptions extends SamplingOptions {
-  /** Voice prompt by name; not read yet. */
+  /** Voice of PersonaPlex by name, with or without file extension (see `Engine.voices`); other models ignore it. '' = none. */
   voice?: string;
   /** Role prompt of PersonaPlex, put between `<system>` tags unless it is; other models ignore it, as stock servers do. */
   prompt?: string;
+  /** The model speaks only what `say` gives it and is silent otherwise. Default false. */
+  sayOnly?: boolean;
+}
+
+/** How a text is spoken. */
+export interface SayOptions {
+  /**
+   * Who has the floor. `interrupt` (default): the text begins at once, in place of what the model was saying. `wait`: it begins
+   * when neither side has spoken for half a second, 10 s at the latest. Texts never overlap: each follows the one before.
+   */
+  floor?: 'interrupt' | 'wait';
+}
+
+/** What became of a text given to `say`. */
+export interface EngineSayEvent {
+  /** `start` and `word` come just before the frame with the word's first piece, `end` just after the one with its last. */
+  type: 'start' | 'word' | 'end';
+  /** As `say` returned it. */
+  id: number;
+  /** start: the whole text; word: that word, no blanks around it; end: what was really spoken. */
+  text: string;
+  /** Of `end`: false when it was cancelled before its last word. */
+  completed?: boolean;
+}
+
+/** A voice of an engine. */
+export interface EngineVoice {
+  /** Name to open a session with; file name without extension. */
+  name: string;
 }
 
 /** What a loaded engine is. */
@@ -44,6 +73,8 @@ export interface EngineInfo {
   slots: number;
   /** False for the embedded default, whose weights are random. */
   trained: boolean;
+  /** What its sessions can do beyond listening and talking. */
+  features: readonly ('say' | 'interrupt' | 'endTurn')[];
   details: Record<string, string | number | boolean>;
 }
 

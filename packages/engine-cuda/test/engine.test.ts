@@ -1,11 +1,8 @@
-import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultModel, type Engine, type EngineFrame, type EngineSessionOptions, loadEngine } from '../src';
-import { MIMI_CONFIG, mimiTensors } from '../src/default-model/checkpoint';
-import { encodeSafetensors } from '../src/default-model/safetensors';
-import { fixture, speech } from './support/audio';
+import { speech } from './support/audio';
+import { personaplexModel } from './support/personaplex';
 
 /** Opens a session, pushes the samples and resolves with a frame for every whole frame of input. */
 async function converse(engine: Engine, pcm: Float32Array, options: EngineSessionOptions): Promise<EngineFrame[]> {
@@ -198,20 +195,7 @@ describe('loading', () => {
   });
 
   it('runs a PersonaPlex checkpoint, which hears one frame later', async () => {
-    const model = await mkdtemp(join(tmpdir(), 'moshi-personaplex-'));
-    await copyFile(join(fixture('sentencepiece'), 'tokenizer.model'), join(model, 'tokenizer.model'));
-    const config = JSON.parse(await readFile(join(fixture('lm-personaplex-tiny'), 'config.json'), 'utf8'));
-    const names = {
-      mimi_name: 'mimi.safetensors',
-      mimi_config_name: 'mimi_config.json',
-      tokenizer_name: 'tokenizer.model',
-    };
-    await writeFile(join(model, 'config.json'), JSON.stringify({ ...config, ...names }));
-    await copyFile(join(fixture('lm-personaplex-tiny'), 'model.safetensors'), join(model, 'model.safetensors'));
-    // The golden codec has 64 entries a codebook, this language model speaks 2048.
-    const codec = { ...MIMI_CONFIG, quantizer: { ...MIMI_CONFIG.quantizer, bins: 2048 } };
-    await writeFile(join(model, 'mimi_config.json'), JSON.stringify(codec));
-    await writeFile(join(model, 'mimi.safetensors'), encodeSafetensors(mimiTensors(1, codec)));
+    const model = await personaplexModel(16);
     const engine = await loadEngine({ model });
     expect(engine.info).toMatchObject({ dialect: 'personaplex', details: { codebooks: 8, delayFrames: 2 } });
     const frames = await converse(engine, speech(8), { seed: 1 });
@@ -230,7 +214,7 @@ describe('loading', () => {
     });
     expect(samples(again)).toEqual(samples(prompted));
     await session.close();
-    await expect(engine.open({ prompt: 'word '.repeat(5000) })).rejects.toThrow(/tokens long; shorten it/);
+    await expect(engine.open({ prompt: 'word '.repeat(5000) })).rejects.toThrow(/shorten them to 2900/);
     await engine.close();
     await rm(model, { recursive: true });
   });

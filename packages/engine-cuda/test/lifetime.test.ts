@@ -110,8 +110,8 @@ describe('a hostile model', () => {
   it.each<[string, (config: Record<string, unknown>) => void, RegExp]>([
     [
       'a persona without the codebooks for it',
-      (c) => Object.assign(c, { model_type: 'personaplex', dep_q: 2 }),
-      /dep_q/,
+      (c) => Object.assign(c, { model_type: 'personaplex', n_q: 15, dep_q: 7, delays: Array(16).fill(0) }),
+      /n_q is odd/,
     ],
     ['delays of days', (c) => Object.assign(c, { delays: Array(17).fill(1_000_000) }), /delay/],
   ])('is refused: %s', async (_, change, message) => {
