@@ -28,6 +28,35 @@ export interface EngineSessionOptions extends SamplingOptions {
   voice?: string;
   /** Text prompt: the role the model plays. */
   prompt?: string;
+  /** The model speaks only what {@link EngineSession.say} gives it. Default false. */
+  sayOnly?: boolean;
+}
+
+/** How a text is spoken. */
+export interface SayOptions {
+  /**
+   * Who has the floor. `interrupt` (default): the text begins at once, in place of what the model was saying. `wait`: it begins
+   * when neither side has spoken for half a second, 10 s at the latest. Texts never overlap: each follows the one before.
+   */
+  floor?: 'interrupt' | 'wait';
+}
+
+/** What became of a text given to {@link EngineSession.say}. */
+export interface EngineSayEvent {
+  /** `start` and `word` come just before the frame with the word's first piece, `end` just after the one with its last. */
+  type: 'start' | 'word' | 'end';
+  /** As `say` returned it. */
+  id: number;
+  /** start: the whole text; word: that word, no blanks around it; end: what was really spoken. */
+  text: string;
+  /** Of `end`: false when it was cancelled before its last word. */
+  completed?: boolean;
+}
+
+/** A voice of an engine. */
+export interface EngineVoice {
+  /** Name to open a session with. */
+  name: string;
 }
 
 /** What an engine is, told to clients in the metadata message and on the plain page. */
@@ -44,6 +73,8 @@ export interface EngineInfo {
   slots: number;
   /** False when the weights are random (the embedded default): it then babbles and that is no fault. */
   trained: boolean;
+  /** What its sessions can do beyond listening and talking; left out: nothing. */
+  features?: readonly ('say' | 'interrupt' | 'endTurn')[];
   /** Free facts about this engine (device, weight type, …), passed on to clients that ask for them. */
   details: Record<string, string | number | boolean>;
 }
@@ -72,10 +103,25 @@ export interface EngineSession {
   reset(): Promise<void>;
   /** Gives the slot back; idempotent, no events after it resolves. */
   close(): Promise<void>;
+  /**
+   * Lets the model speak `text` in its own voice; texts queue up. Returns its number, from 1; event `say` tells how it goes.
+   * Throws `code: 'ENGINE_BAD_OPTION'` on text it cannot speak. Optional, as the next three: `info.features` tells.
+   */
+  say?(text: string, options?: SayOptions): number;
+  /** Takes back one text, or all of them; a word on its way is finished. */
+  cancelSay?(id?: number): void;
+  /** Takes back all texts, and the model stops speaking. */
+  interrupt?(): void;
+  /** The user's turn is over: the model begins to speak now. */
+  endTurn?(): void;
+  /** Calls the listener with what becomes of the texts given to `say`. */
+  on(event: 'say', listener: (event: EngineSayEvent) => void): this;
   /** Calls the listener with the answer to each input frame, in order. */
   on(event: 'frame', listener: (frame: EngineFrame) => void): this;
   /** Calls the listener when this conversation cannot go on. */
   on(event: 'error', listener: (error: Error) => void): this;
+  /** Takes the `say` listener away. */
+  off(event: 'say', listener: (event: EngineSayEvent) => void): this;
   /** Takes the `frame` listener away. */
   off(event: 'frame', listener: (frame: EngineFrame) => void): this;
   /** Takes the `error` listener away. */
@@ -91,6 +137,8 @@ export interface Engine {
    * Rejects with `code: 'ENGINE_FULL'` when no slot is free and `code: 'ENGINE_BAD_OPTION'` when an option is bad.
    */
   open(options?: EngineSessionOptions): Promise<EngineSession>;
+  /** The voices a session may be opened with, sorted by name; left out: none. */
+  voices?(): Promise<EngineVoice[]>;
   /** Closes every session and frees the model. The server never calls it: the engine is its owner's. */
   close(): Promise<void>;
 }

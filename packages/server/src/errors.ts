@@ -1,5 +1,5 @@
 /** What went wrong, for programs: {@link ServerError.code}. */
-export type ServerErrorCode = 'BAD_OPTION' | 'TLS' | 'LISTEN' | 'ENGINE_FULL' | 'ENGINE_BAD_OPTION';
+export type ServerErrorCode = 'BAD_OPTION' | 'TLS' | 'LISTEN' | 'ENGINE_FULL' | 'ENGINE_BAD_OPTION' | 'UNSUPPORTED';
 
 /** An error with a code for programs and one line for people that names the cure. */
 export class ServerError extends Error {

@@ -7,9 +7,12 @@ export type {
   Engine,
   EngineFrame,
   EngineInfo,
+  EngineSayEvent,
   EngineSession,
   EngineSessionOptions,
+  EngineVoice,
   SamplingOptions,
+  SayOptions,
 } from './engine';
 export { ServerError, type ServerErrorCode } from './errors';
 export type { Readiness } from './http/routes';
@@ -17,6 +20,8 @@ export type { Logger } from './logger';
 export { type LoopbackOptions, loopbackEngine } from './loopback';
 export { defaultLimits, type ServerLimits, type ServerOptions, type TlsFiles } from './options';
 export { createServer, type Server, type ServerEvents } from './server';
+export type { SessionPipe } from './session/pipe';
 export type { ServerSession, ServerSessionEvents, SessionEnd } from './session/server-session';
+export type { SayNoticeEvent, SayResult } from './session/speech';
 export type { SessionState, SessionStats } from './session/state';
 export { version } from './version';

@@ -1,6 +1,6 @@
 import { FRAME_SAMPLES, SAMPLE_RATE } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
-import type { Engine, EngineFrame, EngineInfo, EngineSession } from './engine';
+import type { Engine, EngineFrame, EngineInfo, EngineSayEvent, EngineSession } from './engine';
 import { ServerError } from './errors';
 import { FrameCutter } from './session/frame-cutter';
 
@@ -52,7 +52,10 @@ class LoopbackEngine implements Engine {
   }
 }
 
-class LoopbackSession extends EventEmitter<{ frame: [EngineFrame]; error: [Error] }> implements EngineSession {
+class LoopbackSession
+  extends EventEmitter<{ frame: [EngineFrame]; error: [Error]; say: [EngineSayEvent] }>
+  implements EngineSession
+{
   readonly #onClose: () => void;
   readonly #input = new FrameCutter();
   #step = 0;

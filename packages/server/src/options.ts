@@ -58,7 +58,10 @@ export interface ServerOptions {
   port?: number;
   /** Address to listen on. Default `127.0.0.1`: only this machine; `0.0.0.0` or `::` for the network. */
   host?: string;
-  /** An http(s) server of yours to attach to: only `/api/chat`, `/api/build_info`, `/healthz` and `/readyz` are taken. */
+  /**
+   * An http(s) server of yours to attach to: only its own routes are taken, `/api/chat` and those
+   * that tell about it. Long prompts need its `maxHeaderSize` raised: they travel in the query.
+   */
   server?: HttpServer | HttpsServer;
   /** Serve https and wss: the PEM texts, or the folder that holds `key.pem` and `cert.pem`. */
   tls?: TlsFiles | string;

@@ -65,7 +65,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
 async function createListener({ tls }: ResolvedOptions): Promise<HttpServer | HttpsServer> {
   // Text prompts travel in the query: room for a long one in any script.
-  const maxHeaderSize = 128 * 1024;
+  const maxHeaderSize = 1024 * 1024;
   if (tls === undefined) return createHttpServer({ maxHeaderSize });
   const { key, cert } = await loadTls(tls);
   return createHttpsServer({ maxHeaderSize, key, cert });
@@ -98,7 +98,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     this.#options = options;
     this.#access = access;
     this.#line = new WaitingLine(engine.info.slots, limits.waiting);
-    this.#routes = new Routes(engine.info, () => this.readiness, files);
+    this.#routes = new Routes(engine, access, () => this.readiness, files);
     this.#sockets = new WebSocketServer({
       noServer: true,
       WebSocket: ExplainingSocket,
@@ -221,7 +221,9 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     const { parameters, problems } = parseChatQuery(query);
     if (problems.length > 0) {
       logger.warn('bad query', { address, problems });
-      refuseSocket(client, closeMs, 1008, 'bad parameters', problems.join(' '));
+      void this.#voicesFor(problems).then((voices) => {
+        refuseSocket(client, closeMs, 1008, 'bad parameters', [...problems, ...voices].join(' '));
+      });
       return;
     }
     if (!this.#line.open) {
@@ -241,6 +243,15 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     session.once('closed', () => this.sessions.delete(session));
     this.emit('session', session);
     session.enter();
+  }
+
+  /** Who asked for a voice that cannot be one is told those there are. */
+  async #voicesFor(problems: readonly string[]): Promise<string[]> {
+    if (!problems.some((problem) => problem.startsWith('voice_prompt'))) return [];
+    const voices = (await this.#options.engine.voices?.().catch(() => [])) ?? [];
+    if (voices.length === 0) return [];
+    const listed = voices.slice(0, 40).map(({ name }) => name);
+    return [`The voices are ${listed.join(', ')}${voices.length > 40 ? ` and ${voices.length - 40} more` : ''}.`];
   }
 }
 

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { EngineInfo } from '../engine';
+import type { Access } from '../access';
+import type { Engine } from '../engine';
+import { errorMessage } from '../errors';
 import { version } from '../version';
 import { plainPage } from './page';
 import { send, sendJson, sendText } from './respond';
@@ -7,6 +9,8 @@ import type { StaticFiles } from './static-files';
 
 /** Path of the conversation WebSocket. */
 export const chatPath = '/api/chat';
+
+const ownPaths = new Set([chatPath, '/healthz', '/readyz', '/api/build_info', '/api/voices']);
 
 /** How busy a server is, as `/readyz` tells it. */
 export interface Readiness {
@@ -31,24 +35,31 @@ export function splitTarget(target = '/'): { path: string; query: URLSearchParam
 
 /** Answers plain HTTP requests. */
 export class Routes {
-  readonly #info: EngineInfo;
+  readonly #engine: Pick<Engine, 'info' | 'voices'>;
+  readonly #access: Access;
   readonly #readiness: () => Readiness;
   readonly #files: StaticFiles | undefined;
 
-  constructor(info: EngineInfo, readiness: () => Readiness, files?: StaticFiles) {
-    this.#info = info;
+  constructor(
+    engine: Pick<Engine, 'info' | 'voices'>,
+    access: Access,
+    readiness: () => Readiness,
+    files?: StaticFiles,
+  ) {
+    this.#engine = engine;
+    this.#access = access;
     this.#readiness = readiness;
     this.#files = files;
   }
 
   /** Whether this path is one of the server's own. */
   owns(path: string): boolean {
-    return path === chatPath || path === '/healthz' || path === '/readyz' || path === '/api/build_info';
+    return ownPaths.has(path);
   }
 
   /** Answers any request. */
   answer(request: IncomingMessage, response: ServerResponse): void {
-    const { path } = splitTarget(request.url);
+    const { path, query } = splitTarget(request.url);
     // A body nobody reads would keep the connection from being used again.
     request.resume();
     if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -74,16 +85,36 @@ export class Routes {
           server: 'moshi-js',
           version,
           node: process.version,
-          model: this.#info.model,
+          model: this.#engine.info.model,
         });
         return;
     }
-    if (this.#files) {
+    if (path === '/api/voices') {
+      void this.#voices(request, response, query);
+    } else if (this.#files) {
       void this.#files.serve(request, response, path);
     } else if (path === '/') {
-      send(response, 200, 'text/html; charset=utf-8', plainPage(this.#info));
+      send(response, 200, 'text/html; charset=utf-8', plainPage(this.#engine.info));
     } else {
       sendText(response, 404, 'There is nothing here: the conversation is at /api/chat.');
+    }
+  }
+
+  /** The engine's voices, for those who may talk with them. */
+  async #voices(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): Promise<void> {
+    const forbidden = this.#access.check(request, query);
+    if (forbidden) {
+      for (const [name, value] of Object.entries(forbidden.headers ?? {})) response.setHeader(name, value);
+      sendText(response, forbidden.status, forbidden.text);
+      return;
+    }
+    const { origin } = request.headers;
+    if (origin !== undefined) response.setHeader('access-control-allow-origin', origin).setHeader('vary', 'origin');
+    try {
+      const voices = (await this.#engine.voices?.()) ?? [];
+      sendJson(response, 200, { voices: voices.map(({ name }) => ({ name })) });
+    } catch (error) {
+      sendText(response, 500, `The voices cannot be listed: ${errorMessage(error)}`);
     }
   }
 }

@@ -1,19 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import { type ChatParameters, type ControlAction, TextAssembler } from '@moshi/protocol';
+import type { ChatParameters, ControlAction } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
-import type { Engine, EngineFrame, EngineSessionOptions } from '../engine';
+import type { Engine, SayOptions } from '../engine';
 import { errorCode, errorMessage } from '../errors';
 import type { Logger } from '../logger';
 import type { ServerLimits } from '../options';
-import { version } from '../version';
 import { AudioInput } from './audio-input';
+import { ClientSpeech } from './client-speech';
 import { Conversation, type ConversationHooks } from './conversation';
+import { Deadlines } from './deadlines';
 import type { ExplainingSocket } from './explaining-socket';
+import { checkEventName, engineOptions, greeting } from './extensions';
 import { Heartbeat } from './heartbeat';
 import { Inbox } from './inbox';
 import { Outbox } from './outbox';
+import { Pipes, type SessionPipe } from './pipe';
 import { closeReason } from './refuse-socket';
 import type { ServerSession, ServerSessionEvents, SessionEnd } from './server-session';
+import type { SayResult } from './speech';
 import type { SessionState, SessionStats } from './state';
 import type { LineClient, WaitingLine } from './waiting-line';
 
@@ -26,9 +30,6 @@ export interface SessionHost {
   /** The engine failed in a way that is nobody's wish. */
   engineFailed(error: Error): void;
 }
-
-/** What the server adds to the protocol for clients that ask with `?extensions=1`. */
-export const extensions: readonly string[] = ['waiting', 'control', 'restarted'];
 
 /** One client on `/api/chat`, from the open WebSocket to its end. */
 export class ChatSession extends EventEmitter<ServerSessionEvents> implements ServerSession, LineClient {
@@ -45,11 +46,11 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   readonly #heartbeat: Heartbeat;
   readonly #inbox: Inbox;
   readonly #stats = { framesIn: 0, framesOut: 0, textPieces: 0, brokenAudio: 0 };
-  readonly #text = new TextAssembler();
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #deadlines = new Deadlines();
+  readonly #pipes = new Pipes();
+  readonly #speech: ClientSpeech;
   #state: SessionState;
   #conversation: Conversation | undefined;
-  #idle: NodeJS.Timeout | undefined;
   #steps = 0;
   /** How it ended; set from the moment it does. */
   #end: SessionEnd | undefined;
@@ -75,6 +76,15 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       onDrained: () => this.#conversation?.pump(),
       onSlow: () => this.#fail(1008, 'slow reader', `The audio was not read for ${limits.slowReaderMs} ms.`),
     });
+    this.#speech = new ClientSpeech({
+      pipes: this.#pipes,
+      outbox: this.#outbox,
+      extensions: parameters.extensions === true,
+      onText: (text) => this.emit('userText', text),
+      onSay: (event) => this.emit('say', event),
+      onPending: () => this.#conversation?.speak(),
+      onBroken: (error) => this.#broke(error),
+    });
     this.#heartbeat = new Heartbeat(
       socket,
       limits.pingMs,
@@ -87,6 +97,15 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     this.#inbox = new Inbox({
       audio: (bytes) => this.#audio(bytes),
       control: (action) => this.#control(action),
+      text: (text) => {
+        this.#deadlines.refresh();
+        this.#speech.text(text);
+      },
+      request: (request) => {
+        this.#deadlines.refresh();
+        this.#speech.request(request);
+      },
+      refused: (message) => this.#outbox.send({ type: 'error', message }),
       ignored: (what, why) => this.#log('debug', `ignored ${what}`, why === undefined ? undefined : { why }),
     });
     socket.on('message', (data: Buffer, isBinary: boolean) => {
@@ -112,16 +131,69 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     if (this.#end) return;
     this.#log('info', 'client connected', { address: this.address });
     if (this.parameters.extensions) {
-      this.#outbox.send({
-        type: 'metadata',
-        data: { server: 'moshi-js', version, extensions, ...this.#host.engine.info },
-      });
+      this.#outbox.send({ type: 'metadata', data: greeting(this.#host.engine) });
     }
     this.#host.line.enter(this);
   }
 
   close(code = 1000, reason = 'closed by the server', message?: string): void {
     this.#finishWith(code, reason, message);
+  }
+
+  say(text: string, options: SayOptions & { signal?: AbortSignal } = {}): Promise<SayResult> {
+    return this.#speech.say(text, options);
+  }
+
+  cancelSay(): void {
+    this.#speech.cancel();
+  }
+
+  interrupt(): void {
+    this.#speech.interrupt();
+  }
+
+  endTurn(): void {
+    this.#conversation?.engine.endTurn?.();
+  }
+
+  pause(): void {
+    if (this.#state.name !== 'live') return;
+    this.#setState({ name: 'paused' });
+    this.#conversation?.hold();
+  }
+
+  resume(): void {
+    if (this.#state.name !== 'paused') return;
+    this.#setState({ name: 'live' });
+    this.#conversation?.resume();
+    if (this.#speech.pending) this.#conversation?.speak();
+  }
+
+  async restart(): Promise<void> {
+    const conversation = this.#conversation;
+    if (!conversation || (this.#state.name !== 'live' && this.#state.name !== 'paused')) return;
+    this.#setState({ name: 'prompting' });
+    try {
+      await conversation.restart();
+    } catch (error) {
+      // A reset that a close has overtaken may fail.
+      if (!this.#end) this.#engineFailed(error);
+    }
+    if (this.#end) return;
+    this.#steps = 0;
+    this.#speech.engine.restarted();
+    this.#setState({ name: 'live' });
+    this.#sendEvent('restarted');
+    conversation.start(this.parameters.maxSteps);
+  }
+
+  pipe(hooks: SessionPipe): void {
+    this.#pipes.add(hooks);
+  }
+
+  sendEvent(name: string, data?: unknown): void {
+    checkEventName(name);
+    if (!this.#end) this.#sendEvent(name, data);
   }
 
   moved(position: number): void {
@@ -167,56 +239,64 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
 
   #begin(conversation: Conversation): void {
     const { idleMs, sessionMs } = this.#host.limits;
-    if (idleMs > 0) this.#startIdle(idleMs);
+    if (idleMs > 0) {
+      const end = () => this.#fail(1008, 'idle', `No audio came for ${idleMs} ms: send silence while muted.`);
+      this.#deadlines.idle(idleMs, () => this.#conversation?.full === true, end);
+    }
     if (sessionMs > 0) {
       const end = () => this.#fail(1008, 'session limit', `A conversation here may last ${sessionMs} ms.`);
-      this.#timers.add(setTimeout(end, sessionMs));
+      this.#deadlines.after(sessionMs, end);
     }
     this.#outbox.send({ type: 'handshake' });
     this.#setState({ name: 'live' });
     conversation.start(this.parameters.maxSteps);
+    this.#speech.begin(conversation.engine);
   }
 
   #hooks(): ConversationHooks {
     return {
+      pipes: this.#pipes,
+      speaking: () => this.#speech.pending,
       canSend: () => !this.#outbox.full,
       read: (on) => {
         if (this.#end) return;
         if (on) this.#socket.resume();
         else this.#socket.pause();
         // The client had no chance to be heard while we did not read.
-        if (on) this.#idle?.refresh();
+        if (on) this.#deadlines.refresh();
       },
       pushed: (pcm) => {
         this.#stats.framesIn++;
         this.emit('inputAudio', pcm);
       },
-      answered: (frame, audio) => this.#answer(frame, audio),
+      sound: (pcm, pages) => {
+        if (this.#end) return;
+        this.#outbox.send({ type: 'audio', data: pages });
+        this.#stats.framesOut++;
+        this.emit('outputAudio', pcm);
+      },
+      text: (text) => {
+        if (this.#end) return;
+        this.#outbox.send({ type: 'text', text });
+        this.#stats.textPieces++;
+        this.emit('text', text);
+      },
+      stepped: () => this.#stepped(),
+      said: (event) => this.#speech.engine.heard(event),
       broken: () => this.#brokenAudio(),
       failed: (error) => this.#engineFailed(error),
+      broke: (error) => this.#broke(error),
     };
   }
 
-  #answer({ pcm, text }: EngineFrame, audio: Uint8Array | undefined): void {
-    if (this.#end) return;
-    if (pcm && audio) {
-      this.#outbox.send({ type: 'audio', data: audio });
-      this.#stats.framesOut++;
-      this.emit('outputAudio', pcm);
-    }
-    if (text) {
-      this.#outbox.send({ type: 'text', text });
-      this.#stats.textPieces++;
-      this.#emitText(this.#text.push(text));
-    }
+  #stepped(): void {
     const { maxSteps } = this.parameters;
-    if (maxSteps !== undefined && ++this.#steps >= maxSteps) {
-      this.#finishWith(1000, 'step limit', `The conversation ended after ${maxSteps} steps, as asked with max_steps.`);
-    }
+    if (this.#end || maxSteps === undefined || ++this.#steps < maxSteps) return;
+    this.#finishWith(1000, 'step limit', `The conversation ended after ${maxSteps} steps, as asked with max_steps.`);
   }
 
   #audio(bytes: Uint8Array): void {
-    this.#idle?.refresh();
+    this.#deadlines.refresh();
     if (this.#conversation) this.#conversation.write(bytes);
     else if (this.#input.drop(bytes)) this.#brokenAudio();
   }
@@ -229,31 +309,10 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       return;
     }
     this.#log('debug', `control: ${action}`);
-    if (action === 'pause' && name === 'live') {
-      this.#setState({ name: 'paused' });
-      conversation.hold();
-    } else if (action === 'start' && name === 'paused') {
-      this.#setState({ name: 'live' });
-      conversation.resume();
-    } else if (action === 'restart') {
-      void this.#restart(conversation);
-    }
-  }
-
-  async #restart(conversation: Conversation): Promise<void> {
-    this.#setState({ name: 'prompting' });
-    try {
-      await conversation.restart();
-    } catch (error) {
-      // A reset that a close has overtaken may fail.
-      if (!this.#end) this.#engineFailed(error);
-    }
-    if (this.#end) return;
-    this.#steps = 0;
-    this.#emitText(this.#text.flush());
-    this.#setState({ name: 'live' });
-    this.#sendEvent('restarted');
-    conversation.start(this.parameters.maxSteps);
+    if (action === 'pause') this.pause();
+    else if (action === 'start') this.resume();
+    else if (action === 'restart') void this.restart();
+    else this.endTurn();
   }
 
   #brokenAudio(): void {
@@ -282,13 +341,9 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     this.#finishWith(code, reason, message);
   }
 
-  #startIdle(idleMs: number): void {
-    this.#idle = setTimeout(() => {
-      // Not reading is our doing, not the client's silence.
-      if (this.#conversation?.full) this.#idle?.refresh();
-      else this.#fail(1008, 'idle', `No audio came for ${idleMs} ms: send silence while muted.`);
-    }, idleMs);
-    this.#timers.add(this.#idle);
+  #broke(error: unknown): void {
+    this.#log('error', `passing sound or text on failed: ${errorMessage(error)}`, { error });
+    this.#finishWith(1011, 'server error', `The server failed to pass sound or text on: ${errorMessage(error)}`);
   }
 
   /** The peer broke the WebSocket rules (or a limit); ws has sent the close frame already. */
@@ -309,30 +364,26 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   /** Ends all activity and lets go of the slot or of the place in the line. */
   #stop(code: number, reason: string): void {
     this.#end = { code, reason };
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers.add(setTimeout(() => this.#socket.terminate(), this.#host.limits.closeMs));
+    this.#deadlines.clear();
+    this.#deadlines.after(this.#host.limits.closeMs, () => this.#socket.terminate());
+    this.#speech.end();
     // The client's answer to the close frame can only be seen while reading.
     this.#socket.resume();
     this.#heartbeat.stop();
     this.#outbox.stop();
     this.#host.line.leave(this);
     this.#finish();
-    this.#emitText(this.#text.flush());
     this.#setState({ name: 'closing', code, reason });
   }
 
   #closed(code: number, reason: string): void {
     if (!this.#end) this.#stop(code, reason);
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#deadlines.clear();
     // What we closed for says more than the echo of the close frame.
     const end = this.#end ?? { code, reason };
     this.#setState({ name: 'closed', ...end });
     this.#log('info', 'session over', { ...end, ...this.stats });
     this.emit('closed', end);
-  }
-
-  #emitText(text: string): void {
-    if (text) this.emit('text', text);
   }
 
   #sendEvent(name: string, data?: unknown): void {
@@ -347,10 +398,4 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   #log(level: keyof Logger, message: string, fields?: Record<string, unknown>): void {
     this.#host.logger[level](message, { session: this.id, ...fields });
   }
-}
-
-/** The query parameters that are the engine's business. */
-function engineOptions(parameters: ChatParameters): EngineSessionOptions {
-  const { email, workerAuthId, extensions: _, maxSteps, ...options } = parameters;
-  return options;
 }

@@ -1,8 +1,11 @@
 import { OggOpusDecoder } from '@moshi/opus';
-import { FRAME_MS } from '@moshi/protocol';
-import type { Engine, EngineFrame, EngineSession, EngineSessionOptions } from '../engine';
+import { FRAME_MS, FRAME_SAMPLES, TextAssembler } from '@moshi/protocol';
+import type { Engine, EngineFrame, EngineSayEvent, EngineSession, EngineSessionOptions } from '../engine';
 import type { AudioInput } from './audio-input';
 import { AudioOutput } from './audio-output';
+import { Lane } from './lane';
+import type { Pipes } from './pipe';
+import { SilenceClock } from './silence-clock';
 
 // Frames handed to the engine ahead of its answers: enough to keep it busy, few enough that pause takes effect at once.
 const framesAhead = 3;
@@ -13,14 +16,26 @@ export interface ConversationHooks {
   canSend(): boolean;
   /** Stop or go on reading from the client. */
   read(on: boolean): void;
+  /** What the host of the server does with sound and text on their way. */
+  readonly pipes: Pipes;
+  /** Whether a text is to be spoken. */
+  speaking(): boolean;
   /** One frame of the user goes to the engine. */
   pushed(pcm: Float32Array): void;
-  /** The engine answered; `audio` are the Ogg pages of `frame.pcm`. */
-  answered(frame: EngineFrame, audio: Uint8Array | undefined): void;
+  /** A frame of the model's sound, and its Ogg pages. */
+  sound(pcm: Float32Array, pages: Uint8Array): void;
+  /** A piece of the model's text, byte pieces put together; it belongs to the sound before it. */
+  text(piece: string): void;
+  /** The engine has answered one more frame. */
+  stepped(): void;
+  /** What becomes of a text that was to be spoken. */
+  said(event: EngineSayEvent): void;
   /** The incoming Ogg stream is broken; it goes on with the next whole page. */
   broken(): void;
-  /** The conversation cannot go on. */
+  /** The engine failed: the conversation cannot go on. */
   failed(error: unknown): void;
+  /** What passes sound and text on failed, a hook of the host most likely. */
+  broke(error: unknown): void;
 }
 
 /** One engine session with its codecs: paces what goes in by what comes out. */
@@ -32,6 +47,13 @@ export class Conversation {
   readonly #maxFrames: number;
   readonly #onFrame = (frame: EngineFrame) => this.#answer(frame);
   readonly #onError = (error: Error) => this.#hooks.failed(error);
+  readonly #onSay = (event: EngineSayEvent) => this.#toClient.pass(() => this.#hooks.said(event));
+  readonly #toEngine: Lane;
+  readonly #toClient: Lane;
+  readonly #clock: SilenceClock;
+  readonly #text = new TextAssembler();
+  /** Counts what makes everything on its way obsolete: pauses and restarts. */
+  #epoch = 0;
   #held = true;
   #resetting = false;
   #pumping = false;
@@ -52,7 +74,12 @@ export class Conversation {
     this.#output = output;
     this.#hooks = hooks;
     this.#maxFrames = Math.floor(bufferedMs / FRAME_MS);
+    const broke = (error: unknown) => hooks.broke(error);
+    this.#toEngine = new Lane(() => this.pump(), broke);
+    this.#toClient = new Lane(() => this.pump(), broke);
+    this.#clock = new SilenceClock(hooks.speaking, () => this.#stepSilence());
     engine.on('frame', this.#onFrame);
+    engine.on('say', this.#onSay);
     engine.on('error', this.#onError);
   }
 
@@ -75,6 +102,11 @@ export class Conversation {
     }
   }
 
+  /** The engine's side, for what goes neither through microphone nor speaker. */
+  get engine(): EngineSession {
+    return this.#engine;
+  }
+
   /** Whether reading from the client is stopped because enough audio waits. */
   get full(): boolean {
     return !this.#reading;
@@ -86,6 +118,11 @@ export class Conversation {
     this.resume();
   }
 
+  /** A text is to be spoken: from now on the silence of a client that sends no audio is stepped too. */
+  speak(): void {
+    if (!this.#held && !this.#ended) this.#clock.start();
+  }
+
   /** Takes bytes of the client's stream; while held, only their headers. */
   write(bytes: Uint8Array): void {
     if (this.#ended) return;
@@ -93,6 +130,7 @@ export class Conversation {
       if (this.#input.drop(bytes)) this.#hooks.broken();
       return;
     }
+    this.#clock.heard();
     this.#input.write(bytes);
     this.pump();
   }
@@ -100,6 +138,9 @@ export class Conversation {
   /** Stops stepping and drops what waits: audio kept over a pause would stay behind as delay for good. */
   hold(): void {
     this.#held = true;
+    this.#epoch++;
+    this.#clock.stop();
+    this.#toEngine.clear();
     if (this.#input.drop()) this.#hooks.broken();
     this.#setReading(true);
   }
@@ -114,6 +155,8 @@ export class Conversation {
   async restart(): Promise<void> {
     this.#resetting = true;
     this.hold();
+    this.#toClient.clear();
+    this.#endText();
     await this.#engine.reset();
     this.#resetting = false;
   }
@@ -127,9 +170,7 @@ export class Conversation {
       while (this.#mayPush()) {
         const frame = this.#input.next();
         if (!frame) break;
-        this.#budget--;
-        this.#hooks.pushed(frame);
-        this.#engine.push(frame);
+        this.#feed(frame);
       }
       this.#pace();
     } catch (error) {
@@ -144,7 +185,12 @@ export class Conversation {
     if (this.#ended) return;
     this.#ended = true;
     clearImmediate(this.#again);
+    this.#clock.stop();
+    this.#toEngine.stop();
+    this.#toClient.stop();
+    this.#endText();
     this.#engine.off('frame', this.#onFrame);
+    this.#engine.off('say', this.#onSay);
     this.#input.free();
     this.#output.free();
     await this.#engine.close();
@@ -152,9 +198,36 @@ export class Conversation {
   }
 
   #mayPush(): boolean {
-    return (
-      !this.#held && !this.#ended && this.#budget > 0 && this.#engine.queued < framesAhead && this.#hooks.canSend()
+    const ahead = this.#engine.queued + this.#toEngine.waiting;
+    const room = ahead < framesAhead && this.#toClient.waiting < framesAhead;
+    return !this.#held && !this.#ended && this.#budget > 0 && room && this.#hooks.canSend();
+  }
+
+  /** One frame of the user, through the host's hooks to the engine. */
+  #feed(frame: Float32Array): void {
+    const epoch = this.#epoch;
+    this.#budget--;
+    this.#toEngine.pass(() =>
+      this.#hooks.pipes.audio('userAudio', frame, (pcm) => {
+        if (this.#ended || this.#epoch !== epoch) return;
+        this.#hooks.pushed(pcm);
+        this.#push(pcm);
+      }),
     );
+  }
+
+  #push(pcm: Float32Array): void {
+    try {
+      this.#engine.push(pcm);
+    } catch (error) {
+      this.#held = true;
+      this.#hooks.failed(error);
+    }
+  }
+
+  #stepSilence(): void {
+    if (this.#input.frames > 0 || this.#input.backlog || !this.#mayPush()) return;
+    this.#feed(new Float32Array(FRAME_SAMPLES));
   }
 
   #pace(): void {
@@ -177,12 +250,23 @@ export class Conversation {
 
   #answer(frame: EngineFrame): void {
     if (this.#resetting || this.#ended) return;
-    try {
-      this.#hooks.answered(frame, frame.pcm ? this.#output.encode(frame.pcm) : undefined);
-    } catch (error) {
-      this.#hooks.failed(error);
-      return;
-    }
+    this.#toClient.pass(() => this.#deliver(frame));
     this.pump();
+  }
+
+  /** One answer through the host's hooks to the client: sound, then its text. */
+  #deliver({ pcm, text }: EngineFrame): void | Promise<void> {
+    const { pipes } = this.#hooks;
+    const sound = pcm && pipes.audio('modelAudio', pcm, (made) => this.#hooks.sound(made, this.#output.encode(made)));
+    // Characters spelled as bytes are sent whole: who shows text as it comes must not show <0xE2>.
+    const whole = text ? this.#text.push(text) : '';
+    const piece = () => (whole ? pipes.text('modelText', whole, (made) => made && this.#hooks.text(made)) : undefined);
+    const done = sound ? sound.then(piece) : piece();
+    return done ? done.then(() => this.#hooks.stepped()) : this.#hooks.stepped();
+  }
+  /** What is left of a character that will not be completed. */
+  #endText(): void {
+    const rest = this.#text.flush();
+    if (rest) this.#hooks.text(rest);
   }
 }

@@ -1,4 +1,4 @@
-import { type ControlAction, decodeMessage, type Message } from '@moshi/protocol';
+import { type ControlAction, decodeMessage, type Message, parseSayRequest, type SayRequest } from '@moshi/protocol';
 import { errorMessage } from '../errors';
 
 /** Who takes the messages that mean something. */
@@ -6,6 +6,12 @@ export interface InboxHandlers {
   /** Bytes of the client's Ogg Opus stream. */
   audio(bytes: Uint8Array): void;
   control(action: ControlAction): void;
+  /** A text to be spoken. */
+  text(text: string): void;
+  /** The same with a number, and what else there is to ask about spoken text. */
+  request(request: SayRequest): void;
+  /** An event that makes no sense, in words for the client. */
+  refused(message: string): void;
   /** A message of this kind was ignored for the first time. */
   ignored(what: string, why?: string): void;
 }
@@ -56,10 +62,26 @@ export class Inbox {
       case 'control':
         this.#handlers.control(message.action);
         break;
+      case 'text':
+        // Clients send empty pieces; they mean nothing.
+        if (message.text.trim() !== '') this.#handlers.text(message.text);
+        break;
+      case 'event':
+        this.#event(message);
+        break;
       case 'ping':
         break;
       default:
         this.ignore(`a message of type ${data[0]}`);
+    }
+  }
+  #event(message: Extract<Message, { type: 'event' }>): void {
+    try {
+      const request = parseSayRequest(message);
+      if (request) this.#handlers.request(request);
+      else this.ignore('an event this server does not know');
+    } catch (error) {
+      this.#handlers.refused(errorMessage(error));
     }
   }
 }

@@ -1,5 +1,14 @@
 import { EventEmitter } from 'node:events';
-import type { Engine, EngineFrame, EngineInfo, EngineSession, EngineSessionOptions } from '@moshi/server';
+import type {
+  Engine,
+  EngineFrame,
+  EngineInfo,
+  EngineSayEvent,
+  EngineSession,
+  EngineSessionOptions,
+  EngineVoice,
+  SayOptions,
+} from '@moshi/server';
 
 /** The answer to input frame `step`, as far as a test cares. */
 export type Script = (step: number, input: Float32Array) => { pcm?: Float32Array | null; text?: string | null };
@@ -10,6 +19,10 @@ export interface FakeEngineOptions {
   script?: Script;
   /** False: frames are answered only by {@link FakeSession.step}. */
   auto?: boolean;
+  /** True: sessions can say texts, one word a frame, in place of the script's. */
+  speaks?: boolean;
+  /** Voices it knows; others are refused by name. */
+  voices?: string[];
   /** Runs before a session opens: throw here, or await something. */
   opening?: (options: EngineSessionOptions) => void | Promise<void>;
 }
@@ -21,6 +34,7 @@ export class FakeEngine implements Engine {
   readonly asked: EngineSessionOptions[] = [];
   readonly options: FakeEngineOptions;
   active = 0;
+  readonly voices?: () => Promise<EngineVoice[]>;
 
   constructor(options: FakeEngineOptions = {}) {
     this.options = options;
@@ -32,7 +46,10 @@ export class FakeEngine implements Engine {
       slots: options.slots ?? 1,
       trained: false,
       details: { device: 'none' },
+      ...(options.speaks && { features: ['say', 'interrupt', 'endTurn'] as const }),
     };
+    const { voices } = options;
+    if (voices) this.voices = async () => voices.map((name) => ({ name }));
   }
 
   async open(options: EngineSessionOptions = {}): Promise<EngineSession> {
@@ -45,7 +62,13 @@ export class FakeEngine implements Engine {
       this.active--;
       throw error;
     }
-    const session = new FakeSession(this);
+    const { voices, speaks } = this.options;
+    if (voices && options.voice && !voices.includes(options.voice.replace(/\.pt$/, ''))) {
+      this.active--;
+      const message = `there is no voice "${options.voice}"; the voices are ${voices.join(', ')}`;
+      throw Object.assign(new Error(message), { code: 'ENGINE_BAD_OPTION' });
+    }
+    const session = speaks ? new SpeakingSession(this) : new FakeSession(this);
     this.opened.push(session);
     return session;
   }
@@ -96,7 +119,8 @@ export class FakeSession extends EventEmitter implements EngineSession {
     const input = this.#queue.shift();
     if (!input || this.closed) return;
     const step = this.#step++;
-    const { pcm = null, text = null } = this.#script(step, input);
+    const word = this.nextWord();
+    const { pcm = null, text = null } = word === undefined ? this.#script(step, input) : { pcm: input, text: word };
     this.#last = input;
     const frame: EngineFrame = {
       step,
@@ -106,7 +130,15 @@ export class FakeSession extends EventEmitter implements EngineSession {
       timing: { encodeMs: 0, lmMs: 0, decodeMs: 0 },
     };
     this.emit('frame', frame);
+    this.spoken();
   }
+
+  /** Text of this step in place of the script's. */
+  nextWord(): string | undefined {
+    return undefined;
+  }
+
+  spoken(): void {}
 
   async reset(): Promise<void> {
     this.resets++;
@@ -121,5 +153,66 @@ export class FakeSession extends EventEmitter implements EngineSession {
     if (this.closed) return;
     this.closed = true;
     this.#engine.active--;
+  }
+}
+
+/** A session that says texts, a word a frame. */
+export class SpeakingSession extends FakeSession {
+  readonly said: { id: number; text: string; options?: SayOptions }[] = [];
+  readonly #queue: { id: number; text: string; words: string[]; spoken: string[] }[] = [];
+  #last = 0;
+  turns = 0;
+  interruptions = 0;
+
+  say(text: string, options?: SayOptions): number {
+    if (text.includes('unspeakable')) {
+      throw Object.assign(new Error('there are no pieces for this'), { code: 'ENGINE_BAD_OPTION' });
+    }
+    const id = ++this.#last;
+    this.said.push({ id, text, options });
+    this.#queue.push({ id, text, words: text.split(/\s+/), spoken: [] });
+    return id;
+  }
+
+  cancelSay(id?: number): void {
+    for (const one of this.#queue.splice(0)) {
+      if (id !== undefined && one.id !== id) this.#queue.push(one);
+      else this.#tell({ type: 'end', id: one.id, text: one.spoken.join(' '), completed: false });
+    }
+  }
+
+  override reset(): Promise<void> {
+    this.cancelSay();
+    return super.reset();
+  }
+
+  interrupt(): void {
+    this.interruptions++;
+    this.cancelSay();
+  }
+
+  endTurn(): void {
+    this.turns++;
+  }
+
+  override nextWord(): string | undefined {
+    const one = this.#queue[0];
+    if (!one) return undefined;
+    if (one.spoken.length === 0) this.#tell({ type: 'start', id: one.id, text: one.text });
+    const word = one.words[one.spoken.length]!;
+    this.#tell({ type: 'word', id: one.id, text: word });
+    one.spoken.push(word);
+    return ` ${word}`;
+  }
+
+  override spoken(): void {
+    const one = this.#queue[0];
+    if (!one || one.spoken.length < one.words.length) return;
+    this.#queue.shift();
+    this.#tell({ type: 'end', id: one.id, text: one.text, completed: true });
+  }
+
+  #tell(event: EngineSayEvent): void {
+    this.emit('say', event);
   }
 }

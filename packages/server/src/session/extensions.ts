@@ -1,0 +1,26 @@
+import type { ChatParameters } from '@moshi/protocol';
+import type { Engine, EngineSessionOptions } from '../engine';
+import { ServerError } from '../errors';
+import { version } from '../version';
+
+/** What the server adds to the protocol for clients that ask with `?extensions=1`. */
+const extensions: readonly string[] = ['waiting', 'control', 'restarted'];
+const ownEvents = /^(waiting|restarted|interrupt|say(-.*)?)$/;
+
+/** The metadata that clients with extensions get before everything else. */
+export function greeting({ info, voices }: Engine): unknown {
+  const abilities = [...(info.features?.includes('say') ? ['say'] : []), ...(voices ? ['voices'] : [])];
+  return { server: 'moshi-js', version, extensions: [...extensions, ...abilities], ...info };
+}
+
+/** Throws `BAD_OPTION` when a host's own event has a name of the protocol. */
+export function checkEventName(name: string): void {
+  if (!ownEvents.test(name)) return;
+  throw new ServerError('BAD_OPTION', `event "${name}" is the protocol's own: choose another name`);
+}
+
+/** The query parameters that are the engine's business. */
+export function engineOptions(parameters: ChatParameters): EngineSessionOptions {
+  const { email, workerAuthId, extensions: _, maxSteps, ...options } = parameters;
+  return options;
+}
