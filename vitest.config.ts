@@ -6,9 +6,12 @@ const source = (name: string) => fileURLToPath(new URL(`./packages/${name}/src/i
 // Tests read the packages' sources, so a test run never depends on a stale build.
 export default defineConfig({
   resolve: {
-    alias: Object.fromEntries(
-      ['protocol', 'opus', 'client', 'server', 'engine-cuda'].map((name) => [`@moshi/${name}`, source(name)]),
-    ),
+    alias: {
+      '@moshi/protocol/audio': fileURLToPath(new URL('./packages/protocol/src/audio/index.ts', import.meta.url)),
+      ...Object.fromEntries(
+        ['protocol', 'opus', 'client', 'server', 'engine-cuda'].map((name) => [`@moshi/${name}`, source(name)]),
+      ),
+    },
   },
   test: {
     include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts'],

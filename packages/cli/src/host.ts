@@ -9,6 +9,14 @@ export interface LoadOptions {
   readonly slots?: number;
   /** Threads of one step. */
   readonly threads?: number;
+  /** Voices of one's own: a folder of them, or a voices.tgz; left out: the model's. */
+  readonly voices?: string;
+  /** LoRA adapter to fuse into the weights: a path, a name inside the model, or `hf://owner/name/file`. */
+  readonly lora?: string;
+  /** How strongly the adapter acts; left out: as its model says. */
+  readonly loraScale?: number;
+  /** Loads a Moshi checkpoint as PersonaPlex. */
+  readonly expand?: boolean;
   /** Cancels a download. */
   readonly signal?: AbortSignal;
   /** Called while files are downloaded; sizes in bytes. */
@@ -28,6 +36,8 @@ export interface Codec {
   readonly codebooks: number;
   encode(pcm: Float32Array, codebooks?: number): Promise<{ codes: Int32Array; frames: number }>;
   decode(codes: Int32Array, codebooks: number): Promise<Float32Array>;
+  /** Codes of a voice, [8, frames] row-major, of a recording at 24 kHz mono that is brought to the right loudness first. */
+  voiceCodes(pcm: Float32Array): Promise<Int32Array>;
   close(): void;
 }
 
@@ -50,6 +60,21 @@ export interface Models {
   loadEngine(options: LoadOptions): Promise<Engine>;
   loadMimi(options: LoadOptions): Promise<Codec>;
   inspectHardware(): Promise<MachineReport>;
+  /** The voices of a model and of the user. */
+  voiceLibrary(options: Pick<LoadOptions, 'model' | 'voices' | 'signal' | 'onProgress'>): VoiceList;
+  /** The sound of a voice recording of any format: 24 kHz mono. */
+  decodeVoice(path: string): Promise<Float32Array>;
+  /** Rejects when a voice cannot be stored at `path`. */
+  checkVoiceOutput(path: string): Promise<void>;
+  /** Stores a voice's codes, [8, frames] row-major. */
+  writeVoice(path: string, codes: Int32Array, frames: number): Promise<void>;
+  /** Writes a Moshi checkpoint as a PersonaPlex one. */
+  expandCheckpoint(model: string, folder: string, options: Pick<LoadOptions, 'signal' | 'onProgress'>): Promise<void>;
+}
+
+/** Voices by name, sorted. */
+export interface VoiceList {
+  list(): Promise<{ name: string }[]>;
 }
 
 /** Everything around a command that a test, or a program that embeds the commands, may want to replace. */

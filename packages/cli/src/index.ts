@@ -3,13 +3,19 @@
  *
  * @packageDocumentation
  */
+export {
+  readWav,
+  resample,
+  type WavAudio,
+  type WavEncoding,
+  WavError,
+  type WavOptions,
+  writeWav,
+} from '@moshi/protocol/audio';
 export { CodesError, type CodesFile, readCodes, writeCodes } from './codes';
 export type { DoctorReport } from './commands/doctor';
 export { ExitCode, type ExitStatus } from './exit';
-export type { Codec, DownloadState, Host, LoadOptions, MachineReport, Models } from './host';
+export type { Codec, DownloadState, Host, LoadOptions, MachineReport, Models, VoiceList } from './host';
 export type { ProgressStream } from './progress';
-export { resample } from './resample';
 export { run } from './run';
 export { version } from './version';
-export { readWav, type WavAudio, WavError } from './wav';
-export { type WavEncoding, type WavOptions, writeWav } from './wav-writer';

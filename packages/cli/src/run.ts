@@ -1,8 +1,11 @@
 import { Command, CommanderError } from 'commander';
+import { addBench } from './commands/bench';
 import { addCodec } from './commands/codec';
 import { addConverse } from './commands/converse';
 import { addDoctor } from './commands/doctor';
+import { addExpand } from './commands/expand';
 import { addServe } from './commands/serve';
+import { addVoice } from './commands/voice';
 import { ExitCode, isAbort, oneLine, statusOf } from './exit';
 import type { Host, Models } from './host';
 import { version } from './version';
@@ -61,8 +64,11 @@ function program(host: Host): Command {
     .addHelpText('after', '\nExample:\n  $ moshi serve');
   addServe(command, host);
   addConverse(command, host);
+  addVoice(command, host);
   addCodec(command, host);
+  addExpand(command, host);
   addDoctor(command, host);
+  addBench(command, host);
   return command;
 }
 
@@ -71,7 +77,10 @@ function report(error: unknown, argv: readonly string[], host: Host): number {
     if (error.exitCode === 0) return ExitCode.ok;
     // Without a command the help was shown, which says it all.
     if (error.code === 'commander.help') return ExitCode.usage;
-    const name = /^[a-z]+$/.test(argv[0] ?? '') && error.code !== 'commander.unknownCommand' ? ` ${argv[0]}` : '';
+    // Only voice has commands of its own.
+    const depth = (argv[0] === 'voice' ? 2 : 1) - (error.code === 'commander.unknownCommand' ? 1 : 0);
+    const known = argv.slice(0, depth).filter((word) => /^[a-z]+$/.test(word));
+    const name = known.map((word) => ` ${word}`).join('');
     const message = oneLine(error).replace(/^error: /, '');
     host.stderr.write(`moshi: ${message}${/[.?!)]$/.test(message) ? '' : '.'} See: moshi${name} --help\n`);
     return ExitCode.usage;

@@ -5,6 +5,16 @@ export interface Fragment {
   readonly time: number;
 }
 
+/** What became of one text the model was made to speak. */
+export interface Said {
+  /** The text asked for. */
+  readonly asked: string;
+  /** What was really spoken. */
+  readonly spoken: string;
+  /** False when it ended before its last word. */
+  readonly completed: boolean;
+}
+
 /** One word of what the model said. */
 export interface Word {
   readonly text: string;

@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const COMMANDS = ['serve', 'converse', 'encode', 'decode', 'doctor'];
+const COMMANDS = ['serve', 'converse', 'voice', 'encode', 'decode', 'expand', 'doctor'];
 
 describe('help', () => {
   it('lists the commands and the exit codes', async () => {
@@ -50,9 +50,15 @@ describe('bad usage', () => {
     [['serve', '--slots', '0'], /1 to 256/],
     [['serve', '--engine', 'gpu'], /native, loopback/],
     [['serve', '--engine', 'loopback', '--model', 'x'], /leave out --model/],
+    [['serve', '--engine', 'loopback', '--voices', 'x'], /leave out --model, --voices, --lora/],
+    [['serve', '--lora-scale', 'much'], /number from 0 to 100/],
     [['serve', 'extra'], /too many arguments/],
     [['converse', 'in.wav'], /missing required argument 'out\.wav'/],
     [['converse', 'a', 'b', '--url', 'ws://x', '--model', 'm'], /leave out --model/],
+    [['converse', 'a', 'b', '--url', 'ws://x', '--expand'], /leave out --model.*--expand/],
+    [['converse', 'a', 'b', '--engine', 'loopback', '--say', 'hi'], /no model: leave out --say/],
+    [['converse', 'a', 'b', '--say', ' '], /--say needs words/],
+    [['expand', 'a'], /missing required argument 'out'/],
     [['converse', 'a', 'b', '--tail', '-1'], /0 to 3600/],
     [['converse', 'a', 'b', '--tail', '1e9'], /0 to 3600/],
     [['converse', 'a', 'b', '--seed', '1.5'], /whole number/],

@@ -214,4 +214,46 @@ describe('moshi converse', () => {
     expect(engine.closed).toBe(1);
     expect(await readdir(folder)).toEqual(['in.wav']);
   });
+
+  it('lets the model speak what it is told, in order, and waits for the end of it', async () => {
+    await writeFile(input, writeWav(speech(1, 24_000)));
+    const engine = scriptedEngine({ stepsPerWord: 4 });
+    const models = async () => fakeModels({ loadEngine: async () => engine });
+    const file = join(folder, 'out.json');
+    const spoken = ['--say', 'Your order has shipped.', '--say', 'Anything else?', '--say-only', '--voice', 'NATF2'];
+    const { status, stderr, stdout } = await moshi(['converse', input, output, '--text', file, ...spoken], { models });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain('6 words: Your order has shipped. Anything else?');
+    expect(engine.opened).toMatchObject([{ voice: 'NATF2.pt', sayOnly: true }]);
+    const transcript = JSON.parse(await readFile(file, 'utf8'));
+    expect(transcript.text).toBe('Your order has shipped. Anything else?');
+    expect(transcript.said).toEqual([
+      { asked: 'Your order has shipped.', spoken: 'Your order has shipped.', completed: true },
+      { asked: 'Anything else?', spoken: 'Anything else?', completed: true },
+    ]);
+    const starts = transcript.words.map(({ start }: { start: number }) => start);
+    expect(starts).toEqual([...starts].sort((a, b) => a - b));
+    // The last of six words comes with frame 20, 1.6 s in; the sound goes on for a second after that.
+    const { length } = readWav(await readFile(output)).pcm;
+    expect(length / 24_000).toBeGreaterThan(2.6);
+    expect(length % 1920).toBe(24_000 % 1920);
+    expect(transcript.frames).toBe(Math.ceil(length / 1920));
+  });
+
+  it('needs no more than the input where there is room for what is said', async () => {
+    await writeFile(input, writeWav(speech(4, 24_000)));
+    const models = async () => fakeModels({ loadEngine: async () => scriptedEngine({ stepsPerWord: 2 }) });
+    expect((await moshi(['converse', input, output, '--say', 'Hello there.'], { models })).status).toBe(0);
+    expect(readWav(await readFile(output)).pcm).toHaveLength(96_000);
+  });
+
+  it('fails with 4 when the server cannot be made to speak', async () => {
+    await writeFile(input, writeWav(speech(1, 24_000)));
+    const server = await createServer({ engine: scriptedEngine(), port: 0 });
+    const { status, stderr } = await moshi(['converse', input, output, '--url', server.url, '--say', 'Hello.']);
+    await server.close();
+    expect(status).toBe(4);
+    expect(stderr).toMatch(/^moshi: .+\n$/);
+    expect(await readdir(folder)).toEqual(['in.wav']);
+  });
 });

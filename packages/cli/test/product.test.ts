@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -54,7 +54,7 @@ describe.skipIf(!existsSync(join(root, 'packages/cli/dist/moshi.js')))('the buil
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it('explains itself', async () => {
-    for (const name of ['serve', 'converse', 'encode', 'decode', 'doctor']) {
+    for (const name of ['serve', 'converse', 'voice', 'encode', 'decode', 'expand', 'doctor']) {
       expect((await command('--help')).stdout).toContain(name);
       expect((await command(name, '--help')).stdout).toContain('Usage');
     }
@@ -117,6 +117,23 @@ describe.skipIf(!existsSync(join(root, 'packages/cli/dist/moshi.js')))('the buil
     expect(JSON.parse((await command('doctor', '--json')).stdout)).toMatchObject({
       machine: { cpu: { threads: expect.any(Number) } },
     });
+  });
+
+  it('turns a Moshi model into a PersonaPlex one that speaks with a voice made of a recording', async () => {
+    const { defaultModel } = await import('@moshi/engine-cuda');
+    const model = join(folder, 'expanded');
+    expect(await command('expand', await defaultModel(), model)).toMatchObject({ code: 0 });
+    expect((await command('expand', await defaultModel(), model)).code).toBe(2);
+    await mkdir(join(model, 'voices'));
+    const voice = join(model, 'voices', 'reader.safetensors');
+    expect(await command('voice', 'make', speech, voice, '--model', model)).toMatchObject({ code: 0 });
+    expect(await command('voice', 'list', '--model', model)).toMatchObject({ code: 0, stdout: 'reader\n' });
+    const spoken = ['--voice', 'reader', '--prompt', 'You are kind.', '--say', 'the cat is here', '--say-only'];
+    const said = await command('converse', speech, join(folder, 'said.wav'), '--model', model, '--json', ...spoken);
+    expect(said).toMatchObject({ code: 0 });
+    expect(JSON.parse(said.stdout)).toMatchObject({ text: 'the cat is here', said: [{ completed: true }] });
+    const wrong = await command('converse', speech, join(folder, 'no.wav'), '--model', model, '--voice', '../reader');
+    expect(wrong).toMatchObject({ code: 4, stderr: expect.stringContaining('The voices are reader') });
   });
 
   it('is imported as ES module and required as CommonJS', async () => {

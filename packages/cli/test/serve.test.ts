@@ -66,6 +66,55 @@ describe('moshi serve', () => {
     expect(stderr()).toBe('');
   });
 
+  it('hands on what is to become of the model: voices, an adapter, the architecture', async () => {
+    let asked: object | undefined;
+    const models = async () =>
+      fakeModels({
+        loadEngine: async (options) => {
+          asked = options;
+          return loopbackEngine();
+        },
+      });
+    const own = ['--voices', 'v', '--lora', 'l.safetensors', '--lora-scale', '1.5', '--expand'];
+    const { interrupt, status } = await serving(['--model', 'a/b', '--quiet', ...own], models);
+    expect(asked).toMatchObject({ model: 'a/b', voices: 'v', lora: 'l.safetensors', loraScale: 1.5, expand: true });
+    interrupt.abort();
+    expect(await status).toBe(0);
+  });
+
+  it('ends with 2 when the engine refuses an option', async () => {
+    const loadEngine = async () => {
+      throw Object.assign(new Error('there are no voices at "v"'), { code: 'ENGINE_BAD_OPTION' });
+    };
+    const refused = await moshi(['serve', '--voices', 'v'], { models: async () => fakeModels({ loadEngine }) });
+    expect(refused).toEqual({ status: 2, stdout: '', stderr: 'moshi: there are no voices at "v"\n' });
+  });
+
+  it('does not draw over its log when the model fetches something later', async () => {
+    let fetched = () => {};
+    const models = async () =>
+      fakeModels({
+        loadEngine: async ({ onProgress }) => {
+          fetched = () => onProgress?.({ file: 'voices.tgz', received: 1, total: 2 });
+          return loopbackEngine();
+        },
+      });
+    const lines: string[] = [];
+    const interrupt = new AbortController();
+    const status = run(['serve', '--port', '0', '--quiet'], {
+      ...{ models, signal: interrupt.signal, debug: false },
+      stdout: {
+        write: () => {
+          fetched();
+          interrupt.abort();
+        },
+      },
+      stderr: { isTTY: true, columns: 80, write: (text: string) => lines.push(text) },
+    });
+    expect(await status).toBe(0);
+    expect(lines).toEqual([]);
+  });
+
   it('serves a page of yours', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'moshi-cli-'));
     await writeFile(join(folder, 'index.html'), '<p>mine</p>');

@@ -76,6 +76,12 @@ export class AudioSender {
     return drained;
   }
 
+  /** Forgets what waits, because nobody wants it any more; it does not count as dropped. */
+  discard(): void {
+    this.#accepted -= this.#queue.length;
+    this.#queue.clear();
+  }
+
   /** Ends the sender; pages that still wait are dropped and counted. */
   stop(): void {
     if (this.#stopped) return;

@@ -2,7 +2,7 @@ import { FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE } from '@moshi/protocol';
 import { connect } from './connect';
 import { MoshiError } from './errors';
 import { EventPipe } from './event-pipe';
-import type { AudioEvent, TextEvent } from './events';
+import type { AudioEvent, SayEndEvent, SayStartEvent, SayWordEvent, TextEvent } from './events';
 import type { SessionMetrics } from './metrics';
 import type { ConnectOptions } from './options';
 import type { Session } from './session';
@@ -14,6 +14,9 @@ export type StreamEvent =
   | { readonly type: 'state'; readonly state: SessionState }
   | ({ readonly type: 'text' } & TextEvent)
   | ({ readonly type: 'audio' } & AudioEvent)
+  | ({ readonly type: 'say-start' } & SayStartEvent)
+  | ({ readonly type: 'say-word' } & SayWordEvent)
+  | ({ readonly type: 'say-end' } & SayEndEvent)
   | { readonly type: 'metadata'; readonly metadata: unknown }
   | { readonly type: 'metrics'; readonly metrics: SessionMetrics }
   | { readonly type: 'error'; readonly error: MoshiError };
@@ -27,6 +30,8 @@ export interface StreamOptions extends Omit<ConnectOptions, 'maxBufferedMs'> {
    * frames of the input would stay unanswered. What comes back beyond the input's length is not yielded.
    */
   readonly tailFrames?: number;
+  /** Called once with the session, connected and with no audio sent yet: to let the model speak, or to listen to more of its events. */
+  readonly onSession?: (session: Session) => void;
 }
 
 /** A server answers what it is asked; unread events beyond this are a flood. */
@@ -111,8 +116,10 @@ class Stream {
         this.#pipe.push({ type: 'state', state });
         this.#wake();
       };
-      const connection = { ...this.#options, maxBufferedMs: Number.POSITIVE_INFINITY, signal: this.#abort.signal };
+      const { onSession, ...others } = this.#options;
+      const connection = { ...others, maxBufferedMs: Number.POSITIVE_INFINITY, signal: this.#abort.signal };
       this.#session = this.#listen(await connect(url, { ...connection, on: { ...on, state } }));
+      onSession?.(this.#session);
       await this.#feed(this.#session, frames);
       await this.#untilAnswered();
       const { metrics } = this.#session;
@@ -139,6 +146,9 @@ class Stream {
     session.on('text', (event) => {
       if (!this.#complete) this.#pipe.push({ type: 'text', ...event });
     });
+    session.on('say-start', (event) => this.#pipe.push({ type: 'say-start', ...event }));
+    session.on('say-word', (event) => this.#pipe.push({ type: 'say-word', ...event }));
+    session.on('say-end', (event) => this.#pipe.push({ type: 'say-end', ...event }));
     session.on('metadata', (metadata) => this.#pipe.push({ type: 'metadata', metadata }));
     session.on('metrics', (metrics) => this.#pipe.push({ type: 'metrics', metrics }));
     // A fault that ends the session is thrown at its end; the server's own words are known before.

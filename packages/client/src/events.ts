@@ -34,6 +34,31 @@ export interface DroppedEvent {
   readonly totalMs: number;
 }
 
+/** The server begins to speak a text; `id` is below 0 for texts that this session did not ask for with `say`. */
+export interface SayStartEvent {
+  readonly id: number;
+  /** The whole text. */
+  readonly text: string;
+}
+
+/** The server begins to speak one word of a text. */
+export interface SayWordEvent {
+  readonly id: number;
+  /** The word, no blanks around it. */
+  readonly word: string;
+  /** Seconds of reply audio received when the word began: its place on the reply's own clock. */
+  readonly time: number;
+}
+
+/** A text is through, was taken back, or cannot be spoken. */
+export interface SayEndEvent {
+  readonly id: number;
+  /** What was really spoken. */
+  readonly text: string;
+  /** False when it was taken back before its last word. */
+  readonly completed: boolean;
+}
+
 /** How the connection ended. */
 export interface ClosedEvent {
   /** WebSocket close code; 1005 and 1006 mean that none was received. */
@@ -60,6 +85,10 @@ export interface SessionEvents {
   /** Once a second while the session is ready. */
   metrics: (metrics: SessionMetrics) => void;
   dropped: (event: DroppedEvent) => void;
+  /** What becomes of texts that the server is to speak: this session's, and those its server's host gave it. */
+  'say-start': (event: SayStartEvent) => void;
+  'say-word': (event: SayWordEvent) => void;
+  'say-end': (event: SayEndEvent) => void;
   /** Every message as decoded, before anything else is done with it. */
   message: (message: Message) => void;
   /** Something went wrong; unless the session closes next, it goes on. */

@@ -6,6 +6,9 @@ export type {
   AudioEvent,
   ClosedEvent,
   DroppedEvent,
+  SayEndEvent,
+  SayStartEvent,
+  SayWordEvent,
   SessionEvents,
   SessionListeners,
   TextEvent,
@@ -14,7 +17,20 @@ export type {
 export type { SessionMetrics } from './metrics';
 export type { ConnectOptions, OpusOptions } from './options';
 export type { NodeSocketOptions, WebSocketConstructor, WebSocketLike } from './platform';
+export type {
+  RemoteEngine,
+  RemoteEngineErrorCode,
+  RemoteEngineInfo,
+  RemoteEngineSession,
+  RemoteFrame,
+  RemoteSayEvent,
+  RemoteSessionOptions,
+} from './remote/engine';
+export { RemoteEngineError } from './remote/engine';
+export { type RemoteEngineOptions, remoteEngine } from './remote/remote-engine';
 export type { Session } from './session';
+export type { SayOptions, SayResult } from './speech';
 export type { SessionState } from './state';
 export type { Transport, TransportClose, TransportHandlers } from './transport';
+export { type ListVoicesOptions, listVoices, publishedVoices, type Voice } from './voices';
 export { WebSocketTransport } from './websocket-transport';

@@ -112,3 +112,42 @@ export function terminate(socket: WebSocketLike): void {
   if (typeof drop === 'function') drop.call(socket);
   else socket.close();
 }
+
+/**
+ * As `fetch`, for a GET from a server with any TLS certificate. Node only (20.16 or later), because no browser can do that.
+ * Rejects with {@link MoshiError} `unsupported` elsewhere.
+ */
+export async function insecureFetch(
+  url: URL,
+  { headers, signal }: { headers?: Readonly<Record<string, string>>; signal: AbortSignal },
+): Promise<Response> {
+  // Not imported: bundles for browsers must not ask for a module of Node's.
+  const https = onNode ? process.getBuiltinModule?.('node:https') : undefined;
+  if (!https)
+    throw new MoshiError('unsupported', 'only Node 20.16 or later can ignore a certificate: leave out insecure');
+  return new Promise((resolve, reject) => {
+    const request = https.get(url, { headers, signal, rejectUnauthorized: false }, (answer) => {
+      const status = answer.statusCode ?? 0;
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          answer.on('data', (chunk: Uint8Array) => controller.enqueue(new Uint8Array(chunk)));
+          answer.on('end', () => controller.close());
+          answer.on('error', (error) => controller.error(error));
+        },
+      });
+      try {
+        // These have no body, and Response insists on it.
+        const bare = status === 204 || status === 205 || status === 304;
+        resolve(
+          new Response(bare ? null : body, {
+            status,
+            headers: { 'content-type': answer.headers['content-type'] ?? '' },
+          }),
+        );
+      } catch (error) {
+        reject(error);
+      }
+    });
+    request.on('error', reject);
+  });
+}

@@ -1,30 +1,22 @@
-import {
-  type ControlAction,
-  type DialectName,
-  decodeMessage,
-  encodeMessage,
-  type Message,
-  SAMPLE_RATE,
-} from '@moshi/protocol';
+import { type ControlAction, type DialectName, decodeMessage, encodeMessage, type Message } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
-import { AudioSender } from './audio-sender';
 import { type Codecs, createCodecs } from './codecs';
+import { Controls } from './controls';
 import { displayUrl } from './endpoint';
 import { MoshiError } from './errors';
 import type { SessionEvents, WaitingEvent } from './events';
 import { aborted, codecFailure, explainClose, tooSlow } from './explain';
+import { LiveAudio } from './live-audio';
 import { Mailbox } from './mailbox';
-import { MetricsRecorder, type SessionMetrics } from './metrics';
+import type { SessionMetrics } from './metrics';
 import { Opening } from './opening';
 import type { ResolvedOptions } from './options';
 import { Peer } from './peer';
-import { ReplyReader } from './reply-reader';
-import { SilenceWatch } from './silence-watch';
+import { type Saying, type SayOptions, type SayResult, Speech, unwatched } from './speech';
 import type { SessionState } from './state';
 import type { Timer } from './timer';
 import type { TransportClose } from './transport';
 
-const METRICS_INTERVAL_MS = 1000;
 /** How long the server may take to answer a close. */
 const CLOSE_TIMEOUT_MS = 2000;
 /** Our close code for a server that stopped answering. */
@@ -40,33 +32,46 @@ export class Session extends EventEmitter<SessionEvents> {
   readonly url: string;
   readonly #options: ResolvedOptions;
   readonly #peer: Peer;
-  readonly #metrics = new MetricsRecorder();
+  readonly #audio: LiveAudio;
+  readonly #speech: Speech;
+  readonly #controls: Controls;
   readonly #mailbox = new Mailbox();
-  readonly #watch: SilenceWatch;
   readonly #closed: Promise<void>;
   #resolveClosed: () => void = () => {};
   #state: SessionState = { status: 'connecting' };
   #opening: Opening | undefined;
   #openedAt: number | undefined;
   #codecs: Codecs | undefined;
-  #sender: AudioSender | undefined;
-  #reader: ReplyReader | undefined;
-  #lostPackets = 0;
   #failure: MoshiError | undefined;
   #closeTimer: Timer | undefined;
-  #metricsTimer: ReturnType<typeof setInterval> | undefined;
 
   private constructor(options: ResolvedOptions) {
     super();
     this.#options = options;
     this.url = displayUrl(options.url);
     this.#peer = new Peer(options);
-    this.#watch = new SilenceWatch(options.idleTimeoutMs, () => this.#onSilent());
+    this.#audio = new LiveAudio(options, {
+      text: (event) => this.emit('text', event),
+      audio: (event) => this.emit('audio', event),
+      error: (error) => this.emit('error', error),
+      dropped: (event) => this.emit('dropped', event),
+      metrics: (metrics) => this.emit('metrics', metrics),
+      silent: () => this.#onSilent(),
+    });
+    const send = (message: Message) => this.#send(message);
+    this.#controls = new Controls({ extensions: () => this.#peer.extensions, send }, this.#audio);
+    this.#speech = new Speech({
+      announced: () => this.#peer.extensions.has('say'),
+      ready: () => this.#state.status === 'ready',
+      send,
+      now: () => this.#audio.receivedSeconds,
+      emit: (name, event) => this.emit(name, event as never),
+    });
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
     for (const [name, listener] of Object.entries(options.on)) {
-      if (listener !== undefined) this.on(name as keyof SessionEvents, listener as never);
+      if (listener) this.on(name as keyof SessionEvents, listener as never);
     }
   }
 
@@ -99,7 +104,7 @@ export class Session extends EventEmitter<SessionEvents> {
 
   /** The figures of this moment. */
   get metrics(): SessionMetrics {
-    return this.#metrics.snapshot(this.#sender?.bufferedMs ?? 0, this.#countLost());
+    return this.#audio.metrics;
   }
 
   /**
@@ -112,13 +117,13 @@ export class Session extends EventEmitter<SessionEvents> {
     if (!(pcm instanceof Float32Array)) {
       throw new MoshiError('bad-option', 'sendAudio takes a Float32Array of 24 kHz mono samples in [-1, 1]');
     }
-    this.#sender?.push(pcm);
+    this.#audio.send(pcm);
   }
 
   /** Sends `ms` milliseconds of silence, as for a muted microphone: a model that hears nothing at all stands still. */
   sendSilence(ms: number): void {
     if (!(ms >= 0 && ms <= 600_000)) throw new MoshiError('bad-option', `sendSilence takes 0 to 600000 ms, not ${ms}`);
-    this.sendAudio(new Float32Array(Math.round((ms / 1000) * SAMPLE_RATE)));
+    this.#audio.sendSilence(ms);
   }
 
   /**
@@ -126,24 +131,62 @@ export class Session extends EventEmitter<SessionEvents> {
    * The Ogg stream stays open: more audio may follow.
    */
   async finish(): Promise<void> {
-    await this.#sender?.finish();
+    await this.#audio.finish();
   }
 
-  /** Lets the model speak `text`. Throws `unsupported` unless the server announced the extension `text`. */
-  sendText(text: string): void {
-    if (!this.#peer.extensions.has('text')) {
-      throw new MoshiError('unsupported', 'this server did not announce text input; stock servers have none');
-    }
-    this.#send({ type: 'text', text });
+  /**
+   * Lets the model speak `text` in its own voice; texts queue up, events `say-start`, `say-word`, `say-end` tell how it goes.
+   * Resolves with what was spoken when that is over, or the session is. Rejects with `bad-option` for a text without words,
+   * `unsupported` when the server did not announce `say`, `server` when it cannot speak this text; unawaited, with no effect.
+   */
+  say(text: string, options: SayOptions = {}): Promise<SayResult> {
+    return unwatched((async () => this.startSay(text, options).done)());
+  }
+
+  /** @internal As {@link say}, with the number that the events will carry; throws instead of rejecting. */
+  startSay(text: string, options: SayOptions = {}): Saying {
+    return this.#speech.say(text, options);
+  }
+
+  /**
+   * Takes back the text with this number (as `say-start` told it), or all texts; a word on its way is finished. Throws
+   * `unsupported` when the server did not announce `say`, `closed` when the session is not ready. So does `interrupt`.
+   */
+  cancelSay(id?: number): void {
+    this.#speech.cancel(id);
+  }
+
+  /** Takes back all texts, and the model stops speaking for about a second. */
+  interrupt(): void {
+    this.#speech.interrupt();
+  }
+
+  /** The user's turn is over: the model begins to speak now. As all control messages, stock servers ignore it. */
+  endTurn(): void {
+    this.control('endTurn');
+  }
+
+  /** The conversation stands still, and what the server is sent it drops, until {@link resume}. */
+  pause(): void {
+    this.control('pause');
+  }
+
+  /** Goes on after {@link pause}. */
+  resume(): void {
+    this.control('start');
+  }
+
+  /**
+   * Begins the conversation anew with the same voice and prompt; audio that waits is dropped. Resolves when the server is ready
+   * again. Rejects with `unsupported` when the server did not announce `restarted` (connect anew there), `closed`.
+   */
+  restart(): Promise<void> {
+    return unwatched(this.#controls.restart());
   }
 
   /** Sends a control message; stock servers read and ignore it. Throws `closed` when the session is not ready. */
   control(action: ControlAction): void {
-    this.#send({ type: 'control', action });
-    // A server that obeys drops what waits, and answers nothing while paused.
-    if (action === 'endTurn' || !this.#peer.extensions.has('control')) return;
-    this.#watch.suspend(action === 'pause');
-    if (action === 'start') this.#metrics.resync();
+    this.#controls.send(action);
   }
 
   /**
@@ -173,7 +216,7 @@ export class Session extends EventEmitter<SessionEvents> {
       timeoutMs: handshakeTimeoutMs,
       signal,
       onTimeout: () => this.#fail(tooSlow(this.url, this.#openedAt !== undefined, handshakeTimeoutMs)),
-      onAbort: (reason) => (this.#reader ? this.#leave(1000, '') : this.#fail(aborted(reason))),
+      onAbort: (reason) => (this.#audio.started ? this.#leave(1000, '') : this.#fail(aborted(reason))),
     });
     createCodecs(this.#options.opus).then(
       (codecs) => this.#onCodecs(codecs),
@@ -196,7 +239,7 @@ export class Session extends EventEmitter<SessionEvents> {
       throw new MoshiError('closed', `cannot send: the session is ${this.#state.status}`);
     }
     this.#options.transport.send(encodeMessage(message));
-    this.#metrics.messageSent();
+    this.#audio.countSent();
   }
 
   #onOpen(): void {
@@ -216,8 +259,8 @@ export class Session extends EventEmitter<SessionEvents> {
 
   #onMessage(data: Uint8Array | string): void {
     if (this.#state.status === 'closed') return;
-    this.#watch.reset();
-    if (!this.#reader && !this.#opening?.accept(data.length)) {
+    this.#audio.heard();
+    if (!this.#audio.started && !this.#opening?.accept(data.length)) {
       this.#fail(new MoshiError('malformed', 'the server sent over 1 MiB before it was ready: check the path'));
       return;
     }
@@ -232,19 +275,20 @@ export class Session extends EventEmitter<SessionEvents> {
     }
     this.#peer.learn(message);
     this.#mailbox.deliver(() => this.#process(message));
-    if (this.#reader) return;
+    if (this.#audio.started) return;
     if (message.type === 'event' && message.name === 'waiting') this.#becomeWaiting(message.data);
     this.#becomeReady();
   }
 
   /** What the listeners get to see, once there are any. */
   #process(message: Message): void {
-    this.#metrics.messageReceived(message.type);
+    this.#audio.countReceived(message);
     this.emit('message', message);
     if (message.type === 'metadata') this.emit('metadata', message.data);
     else if (message.type === 'error') this.emit('error', new MoshiError('server', message.message));
-    else if (message.type === 'event' && message.name === 'restarted') this.#metrics.resync();
-    else this.#reader?.read(message);
+    else if (message.type !== 'event') this.#audio.read(message);
+    else if (message.name !== 'restarted') this.#speech.hear(message);
+    else this.#controls.restarted();
   }
 
   #becomeWaiting(data: unknown): void {
@@ -256,25 +300,9 @@ export class Session extends EventEmitter<SessionEvents> {
 
   #becomeReady(): void {
     const codecs = this.#codecs;
-    if (!this.#peer.ready || !codecs || this.#reader || this.#state.status === 'closed') return;
-    this.#reader = new ReplyReader(codecs.decoder, this.#metrics, {
-      text: (event) => this.emit('text', event),
-      audio: (event) => this.emit('audio', event),
-      error: (error) => this.emit('error', error),
-    });
-    this.#sender = new AudioSender({
-      transport: this.#options.transport,
-      encoder: codecs.encoder,
-      pageSamples: this.#options.pageSamples,
-      maxBufferedMs: this.#options.maxBufferedMs,
-      onMessage: () => this.#metrics.messageSent(),
-      onPage: (samples) => {
-        this.#metrics.audioSent(samples);
-        this.#watch.audioSent(samples);
-      },
-      onDropped: (ms) => this.emit('dropped', { ms, totalMs: this.#metrics.dropped(ms) }),
-    });
-    this.#metricsTimer = setInterval(() => this.emit('metrics', this.metrics), METRICS_INTERVAL_MS);
+    if (!this.#peer.ready || !codecs || this.#audio.started || this.#state.status === 'closed') return;
+    this.#codecs = undefined;
+    this.#audio.start(codecs);
     this.#opening?.ready();
     // The caller attaches its listeners right after `await connect()`: by the next task it has.
     setTimeout(() => this.#mailbox.open(), 0);
@@ -298,8 +326,7 @@ export class Session extends EventEmitter<SessionEvents> {
   /** Says goodbye once, and does not wait for the answer for ever. */
   #leave(code: number, reason: string): void {
     if (this.#state.status !== 'ready') return;
-    this.#watch.suspend(true);
-    this.#sender?.stop();
+    this.#audio.stop();
     try {
       this.#become({ status: 'closing' });
     } finally {
@@ -317,7 +344,7 @@ export class Session extends EventEmitter<SessionEvents> {
 
   /** Gives up before the session was ready. */
   #fail(error: MoshiError): void {
-    if (this.#state.status === 'closed' || this.#reader) return;
+    if (this.#state.status === 'closed' || this.#audio.started) return;
     const connected = this.#openedAt !== undefined;
     this.#failure = error;
     try {
@@ -330,13 +357,13 @@ export class Session extends EventEmitter<SessionEvents> {
 
   #onTransportClose(close: TransportClose): void {
     clearTimeout(this.#closeTimer);
-    if (this.#reader) this.#mailbox.deliver(() => this.#end(close));
+    if (this.#audio.started) this.#mailbox.deliver(() => this.#end(close));
     else this.#end(close);
   }
 
   #end(close: TransportClose): void {
     if (this.#state.status === 'closed') return;
-    const wasReady = this.#reader !== undefined;
+    const wasReady = this.#audio.started;
     const error = this.#failure ?? (this.#state.status === 'closing' ? undefined : this.#explain(close));
     const isNews = error !== undefined && error !== this.#failure;
     const { code, reason, clean } = close;
@@ -345,8 +372,14 @@ export class Session extends EventEmitter<SessionEvents> {
     this.#state = state;
     if (error && !wasReady) this.#opening?.reject(error);
     this.#resolveClosed();
-    this.#release();
-    this.#reader?.end();
+    this.#opening?.stop();
+    // Codecs that nothing uses yet are this side's own.
+    this.#codecs?.free();
+    this.#codecs = undefined;
+    this.#audio.release();
+    this.#speech.end();
+    this.#controls.end(error);
+    this.#audio.flush();
     if (wasReady && isNews) this.emit('error', error);
     this.emit('state', state);
     this.emit('closed', { code, reason, clean, ...(error && { error }) });
@@ -357,27 +390,10 @@ export class Session extends EventEmitter<SessionEvents> {
       url: this.url,
       dialect: this.#peer.dialect,
       opened: this.#openedAt !== undefined,
-      ready: this.#reader !== undefined,
+      ready: this.#audio.started,
       personaMissing: this.#options.dialect === 'auto' && !this.#options.persona,
       msSinceOpen: performance.now() - (this.#openedAt ?? performance.now()),
       serverError: this.#peer.error,
     });
-  }
-
-  #countLost(): number {
-    const stats = this.#codecs?.decoder.stats;
-    // A page with a bad checksum is at least one packet.
-    if (stats) this.#lostPackets = stats.lost + stats.badCrc;
-    return this.#lostPackets;
-  }
-
-  #release(): void {
-    clearInterval(this.#metricsTimer);
-    this.#watch.suspend(true);
-    this.#opening?.stop();
-    this.#countLost();
-    this.#codecs?.free();
-    this.#codecs = undefined;
-    this.#sender?.stop();
   }
 }

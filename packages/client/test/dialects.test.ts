@@ -100,7 +100,7 @@ describe('moshi-backend', () => {
     const metadata = await new Promise((resolve) => session.once('metadata', resolve));
     expect(metadata).toEqual(krsMetadata);
     expect(session.extensions.size).toBe(0);
-    expect(() => session.sendText('hello')).toThrow(expect.objectContaining({ code: 'unsupported' }));
+    await expect(session.say('hello')).rejects.toMatchObject({ code: 'unsupported' });
     await session.close();
   });
 });

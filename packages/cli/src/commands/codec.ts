@@ -1,13 +1,11 @@
 import { SAMPLE_RATE } from '@moshi/protocol';
+import { readWav, resample, writeWav } from '@moshi/protocol/audio';
 import type { Command } from 'commander';
 import { readCodes, writeCodes } from '../codes';
 import { CliError, ExitCode } from '../exit';
 import { checkOutput, parseInput, writeOutput } from '../files';
 import type { Codec, Host } from '../host';
 import { loadCodec, unlessAborted } from '../loading';
-import { resample } from '../resample';
-import { readWav } from '../wav';
-import { writeWav } from '../wav-writer';
 import { MODEL_HELP, whole } from './options';
 
 interface CodecFlags {

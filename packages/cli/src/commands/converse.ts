@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { MoshiError } from '@moshi/client';
 import { SAMPLE_RATE } from '@moshi/protocol';
+import { readWav, resample, type WavAudio, writeWav } from '@moshi/protocol/audio';
 import { createServer, type Engine, loopbackEngine } from '@moshi/server';
 import { type Command, Option } from 'commander';
 import { type Conversation, type ConversationOptions, holdConversation } from '../conversation';
@@ -9,13 +10,10 @@ import { checkOutput, parseInput, writeOutput } from '../files';
 import type { Host } from '../host';
 import { loadEngine } from '../loading';
 import { ProgressBar } from '../progress';
-import { resample } from '../resample';
 import { toText, toWords } from '../transcript';
-import { readWav, type WavAudio } from '../wav';
-import { writeWav } from '../wav-writer';
-import { MODEL_HELP, whole, within } from './options';
+import { addModelOptions, MODEL_FLAGS, MODEL_HELP, type ModelFlags, modelFlags, whole, within } from './options';
 
-interface ConverseFlags {
+interface ConverseFlags extends ModelFlags {
   url?: string;
   model?: string;
   engine?: 'native' | 'loopback';
@@ -29,6 +27,8 @@ interface ConverseFlags {
   audioTopk?: number;
   voice?: string;
   prompt?: string;
+  say?: string[];
+  sayOnly?: boolean;
   dialect?: ConversationOptions['dialect'];
   insecure?: boolean;
   key?: string;
@@ -37,7 +37,7 @@ interface ConverseFlags {
 
 /** Adds `moshi converse`. */
 export function addConverse(program: Command, host: Host): void {
-  program
+  const command = program
     .command('converse')
     .summary('play a recording to a model and store what it answers')
     .description(
@@ -53,7 +53,8 @@ export function addConverse(program: Command, host: Host): void {
         'native',
         'loopback',
       ]),
-    )
+    );
+  addModelOptions(command)
     .option('--threads <n>', 'threads of the model', whole(1, 256))
     .option('--text <out.json>', 'store the transcript: text, words with times, fragments, model, seed, metrics')
     .option('--tail <seconds>', 'silence after the input, time for the model to finish', within(0, 3600), 0)
@@ -66,8 +67,14 @@ export function addConverse(program: Command, host: Host): void {
     .option('--text-topk <n>', 'text tokens to choose from', whole(0, 1_000_000))
     .option('--audio-temperature <t>', 'temperature of audio tokens', within(0, 10))
     .option('--audio-topk <n>', 'audio tokens to choose from', whole(0, 1_000_000))
-    .option('--voice <name>', 'voice, for models that have voices')
+    .option('--voice <name>', 'voice, for models that have voices; see moshi voice list')
     .option('--prompt <text>', 'role of the model in words, for models that take one')
+    .option(
+      '--say <text>',
+      'let the model speak this, in its own voice; may be given several times. What does not fit beside the input makes OUT.wav longer',
+      (text: string, before: string[] = []) => [...before, text],
+    )
+    .option('--say-only', 'the model says nothing but what --say gives it')
     .addOption(
       new Option('--dialect <name>', 'server family').choices([
         'auto',
@@ -85,9 +92,17 @@ export function addConverse(program: Command, host: Host): void {
 }
 
 async function converse(host: Host, input: string, output: string, flags: ConverseFlags): Promise<void> {
-  if (flags.url !== undefined && (flags.model ?? flags.engine ?? flags.threads) !== undefined) {
-    throw new CliError(ExitCode.usage, '--url is for a running server: leave out --model, --engine and --threads');
+  const own = [flags.model, flags.engine, flags.threads, ...Object.values(modelFlags(flags))];
+  if (flags.url !== undefined && own.some((value) => value !== undefined)) {
+    throw new CliError(
+      ExitCode.usage,
+      `--url is for a running server: leave out --model, --engine, --threads, ${MODEL_FLAGS}`,
+    );
   }
+  if (flags.engine === 'loopback' && (flags.say || flags.sayOnly || Object.keys(modelFlags(flags)).length > 0)) {
+    throw new CliError(ExitCode.usage, `--engine loopback has no model: leave out --say, --say-only, ${MODEL_FLAGS}`);
+  }
+  if (flags.say?.some((text) => text.trim() === '')) throw new CliError(ExitCode.usage, '--say needs words to speak');
   if (flags.text !== undefined && resolve(flags.text) === resolve(output)) {
     throw new CliError(ExitCode.usage, '--text and OUT.wav are the same file: give the transcript a name of its own');
   }
@@ -120,7 +135,8 @@ async function converse(host: Host, input: string, output: string, flags: Conver
     bar.clear();
   }
   const elapsedSeconds = round((performance.now() - readyAt) / 1000);
-  const transcript = describe(result, seed, Math.ceil(seconds / 0.08));
+  const heard = result.pcm.length / SAMPLE_RATE;
+  const transcript = describe(result, seed, Math.ceil(heard / 0.08));
   await writeOutput(output, writeWav(result.pcm));
   if (flags.text !== undefined) await writeOutput(flags.text, `${JSON.stringify(transcript, null, 2)}\n`);
 
@@ -128,9 +144,9 @@ async function converse(host: Host, input: string, output: string, flags: Conver
     input,
     output,
     ...(flags.text !== undefined && { transcript: flags.text }),
-    seconds: round(seconds),
+    seconds: round(heard),
     elapsedSeconds,
-    timesRealTime: round(seconds / Math.max(elapsedSeconds, 0.001)),
+    timesRealTime: round(heard / Math.max(elapsedSeconds, 0.001)),
     ...transcript,
   };
   host.stdout.write(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary));
@@ -145,9 +161,10 @@ function prepare(wav: WavAudio, tailSeconds: number): Float32Array {
 
 function sampling(flags: ConverseFlags): ConversationOptions {
   const { textTemperature, textTopk: textTopK, audioTemperature, audioTopk: audioTopK } = flags;
-  const { voice, prompt, dialect, insecure } = flags;
+  const { voice, prompt, say, sayOnly, dialect, insecure } = flags;
   const headers = flags.key === undefined ? undefined : { authorization: `Bearer ${flags.key}` };
-  return { textTemperature, textTopK, audioTemperature, audioTopK, voice, prompt, dialect, insecure, headers };
+  const spoken = { voice, prompt, ...(say && { say }), ...(sayOnly && { sayOnly }) };
+  return { textTemperature, textTopK, audioTemperature, audioTopK, ...spoken, dialect, insecure, headers };
 }
 
 /** Our own model is surely at work while it reads its prompts, however slow this machine is. */
@@ -164,7 +181,7 @@ async function talk(
   const loopback = flags.engine === 'loopback';
   const engine = loopback
     ? loopbackEngine({ slots: 1 })
-    : await loadEngine(host, { model: flags.model, threads: flags.threads });
+    : await loadEngine(host, { model: flags.model, threads: flags.threads, ...modelFlags(flags) });
   try {
     const measured = measureDelay(engine);
     const server = await createServer({ engine: measured.engine, port: 0 });
@@ -190,7 +207,8 @@ async function connected(url: string, pcm: Float32Array, options: ConversationOp
     return await holdConversation(url, pcm, { ...options, onReady });
   } catch (error) {
     const isUsage = error instanceof MoshiError && error.code === 'bad-option';
-    const status = isUsage ? ExitCode.usage : ready ? ExitCode.failed : ExitCode.connection;
+    const isRefused = error instanceof MoshiError && error.code === 'unsupported';
+    const status = isUsage ? ExitCode.usage : ready && !isRefused ? ExitCode.failed : ExitCode.connection;
     return await stage(status, () => Promise.reject(error));
   }
 }
@@ -205,15 +223,17 @@ function measureDelay(engine: Engine): { engine: Engine; delayFrames: () => numb
     });
     return session;
   };
-  return { engine: { info: engine.info, open, close: () => engine.close() }, delayFrames: () => steps };
+  const voices = async () => (await engine.voices?.()) ?? [];
+  return { engine: { info: engine.info, open, voices, close: () => engine.close() }, delayFrames: () => steps };
 }
 
-function describe({ fragments, metadata, metrics }: Conversation, seed: number, frames: number) {
+function describe({ fragments, said, metadata, metrics }: Conversation, seed: number, frames: number) {
   const { model, trained, lm_model_file: file } = metadata ?? {};
   return {
     text: toText(fragments),
     words: toWords(fragments),
     fragments,
+    ...(said.length > 0 && { said }),
     model: typeof model === 'string' ? model : typeof file === 'string' ? file : null,
     trained: typeof trained === 'boolean' ? trained : null,
     seed,
@@ -229,10 +249,11 @@ function inWords(
   const { output, seconds, elapsedSeconds, timesRealTime, words, model, seed, trained, text } = summary;
   const said =
     text === '' ? 'no words' : `${words.length} words: ${text.length > 200 ? `${text.slice(0, 200)}…` : text}`;
+  const cut = summary.said?.some(({ completed }) => !completed) ? '\nNot everything of --say was spoken.' : '';
   const note = trained === false ? '\nThis model is untrained: it babbles. Give --model for one that speaks.' : '';
   return (
     `${output}: ${seconds} s in ${elapsedSeconds} s (${timesRealTime} times real time), model ${model ?? 'unknown'}, ` +
-    `seed ${seed}\n${said}${note}\n`
+    `seed ${seed}\n${said}${cut}${note}\n`
   );
 }
 

@@ -1,4 +1,5 @@
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { ModelChoice } from '../loading';
 
 /** A parser of whole numbers from `low` to `high` for an option. */
 export function whole(low: number, high: number): (text: string) => number {
@@ -21,3 +22,32 @@ export function within(low: number, high: number): (text: string) => number {
 /** Words for `--model`, which many commands have. */
 export const MODEL_HELP =
   'folder with a model, or owner/name on the Hugging Face hub (default: the small untrained model inside the package)';
+
+/** What {@link addModelOptions} adds. */
+export type ModelFlags = Pick<ModelChoice, 'voices' | 'lora' | 'loraScale' | 'expand'>;
+
+/** Adds the options of commands that run a model: its voices, an adapter, and what to make of it. */
+export function addModelOptions(command: Command): Command {
+  return command
+    .option('--voices <place>', VOICES_HELP)
+    .option('--lora <file>', 'LoRA adapter to fuse into the model: a path, or hf://owner/name/file')
+    .option('--lora-scale <n>', 'how strongly the adapter acts (default: what the model says)', within(0, 100))
+    .option('--expand', 'load a Moshi model as PersonaPlex, untrained for it: the start of a fine-tuning');
+}
+
+/** The options of {@link addModelOptions}, for messages. */
+export const MODEL_FLAGS = '--voices, --lora, --lora-scale and --expand';
+
+/** Of a command's flags, those of {@link addModelOptions}. */
+export function modelFlags({ voices, lora, loraScale, expand }: ModelFlags): ModelFlags {
+  return {
+    ...(voices !== undefined && { voices }),
+    ...(lora !== undefined && { lora }),
+    ...(loraScale !== undefined && { loraScale }),
+    ...(expand !== undefined && { expand }),
+  };
+}
+
+/** Words for `--voices`, which many commands have. */
+export const VOICES_HELP =
+  "voices of yours besides the model's: a folder of .pt, .safetensors and sound files, or a voices.tgz";

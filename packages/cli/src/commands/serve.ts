@@ -3,9 +3,9 @@ import { type Command, Option } from 'commander';
 import { CliError, ExitCode, oneLine } from '../exit';
 import type { Host } from '../host';
 import { loadEngine } from '../loading';
-import { MODEL_HELP, whole } from './options';
+import { addModelOptions, MODEL_FLAGS, MODEL_HELP, type ModelFlags, modelFlags, whole } from './options';
 
-interface ServeFlags {
+interface ServeFlags extends ModelFlags {
   model?: string;
   engine: 'native' | 'loopback';
   port: number;
@@ -21,7 +21,7 @@ interface ServeFlags {
 
 /** Adds `moshi serve`. */
 export function addServe(program: Command, host: Host): void {
-  program
+  const command = program
     .command('serve')
     .summary('serve a model to browsers and programs')
     .description(
@@ -32,7 +32,8 @@ export function addServe(program: Command, host: Host): void {
       new Option('--engine <engine>', 'loopback: no model, an echo that tests microphone, speaker and network')
         .choices(['native', 'loopback'])
         .default('native'),
-    )
+    );
+  addModelOptions(command)
     .option('--port <n>', 'TCP port; 0 takes any free one', whole(0, 65_535), 8998)
     .option('--host <address>', 'address to listen on; 0.0.0.0 for the whole network', '127.0.0.1')
     .option('--slots <n>', 'conversations at the same time', whole(1, 256))
@@ -51,11 +52,12 @@ export function addServe(program: Command, host: Host): void {
 
 async function serve(host: Host, flags: ServeFlags): Promise<void> {
   const { model, slots, threads } = flags;
-  if (flags.engine === 'loopback' && model !== undefined) {
-    throw new CliError(ExitCode.usage, '--engine loopback has no model: leave out --model');
+  const own = modelFlags(flags);
+  if (flags.engine === 'loopback' && (model !== undefined || Object.keys(own).length > 0)) {
+    throw new CliError(ExitCode.usage, `--engine loopback has no model: leave out --model, ${MODEL_FLAGS}`);
   }
   const engine =
-    flags.engine === 'loopback' ? loopbackEngine({ slots }) : await loadEngine(host, { model, slots, threads });
+    flags.engine === 'loopback' ? loopbackEngine({ slots }) : await loadEngine(host, { model, slots, threads, ...own });
   try {
     const server = await listen({
       engine,

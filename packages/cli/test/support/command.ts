@@ -31,6 +31,9 @@ export function meanCodec(): Codec & { closed: boolean } {
       for (let i = 0; i < pcm.length; i++) pcm[i] = codes[frames + Math.floor(i / 1920)]! / 16_384 - 1;
       return pcm;
     },
+    async voiceCodes(pcm) {
+      return new Int32Array(8 * Math.ceil(pcm.length / 1920)).fill(7);
+    },
     close() {
       this.closed = true;
     },
@@ -48,6 +51,11 @@ export function fakeModels(changes: Partial<Models> = {}): Models {
       cpu: { model: 'Test CPU', threads: 4, isa: ['baseline', 'avx2'], used: 'avx2', engineThreads: 2 },
       memory: { totalBytes: 8e9, freeBytes: 4e9 },
     }),
+    voiceLibrary: () => ({ list: async () => [{ name: 'NATF0' }, { name: 'VARM4' }] }),
+    decodeVoice: async () => new Float32Array(48_000).fill(0.25),
+    checkVoiceOutput: async () => {},
+    writeVoice: async () => {},
+    expandCheckpoint: async () => {},
     ...changes,
   };
 }
