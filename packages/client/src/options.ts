@@ -27,7 +27,7 @@ export interface ConnectOptions extends Omit<ChatParameters, 'extensions'> {
    * and metadata; `seed` goes out as `textSeed` and `audioSeed` then, because PersonaPlex servers break on it.
    */
   readonly dialect?: DialectName | 'auto';
-  /** Ask for the extensions of this project's server (queue position, text input); stock servers ignore it. Default true. */
+  /** Ask for the extensions of this project's server (place in line, `say`, `restart` …); stock servers ignore it. Default true. */
   readonly extensions?: boolean;
   /**
    * How long the server may be silent before it is ready, in ms; every message of it starts the time anew. The default

@@ -83,9 +83,11 @@ describe('texts on a remote server', () => {
     const { session, log, peer, server } = await speakingSession();
     session.say?.('Before.');
     session.say?.('Forgotten by the server.');
+    session.push(new Float32Array(1900));
     const reset = session.reset();
     expect(session.say?.('After.')).toBe(3);
-    session.push(new Float32Array(1920));
+    session.push(new Float32Array(1000));
+    session.push(new Float32Array(1000));
     session.say?.('Never mind.');
     session.cancelSay?.(4);
     await expect.poll(() => peer.inbox.length).toBe(3);
@@ -105,6 +107,21 @@ describe('texts on a remote server', () => {
     expect(taken(peer)).toMatchObject([{ name: 'say', data: { text: 'After.' } }, 'audio', 'audio', 'audio']);
     expect(server.peers).toHaveLength(1);
     expect(log).toEqual(['end 4  false', 'end 1  false', 'end 2  false']);
+  });
+
+  it('that wait for a new conversation end when it begins anew once more', async () => {
+    const { session, log, peer } = await speakingSession();
+    const first = session.reset();
+    session.say?.('Waiting.');
+    const second = session.reset();
+    expect(log).toEqual(['end 1  false']);
+    await expect.poll(() => peer.inbox.length).toBe(1);
+    peer.send(event('restarted'));
+    await first;
+    await expect.poll(() => peer.inbox.length).toBe(2);
+    peer.send(event('restarted'));
+    await second;
+    expect(taken(peer)).toEqual(['control', 'control']);
   });
 
   it('can be forced on a server that announces nothing, as plain text', async () => {

@@ -20,7 +20,7 @@ export type { Logger } from './logger';
 export { type LoopbackOptions, loopbackEngine } from './loopback';
 export { defaultLimits, type ServerLimits, type ServerOptions, type TlsFiles } from './options';
 export { createServer, type Server, type ServerEvents } from './server';
-export type { SessionPipe } from './session/pipe';
+export type { Hooked, SessionPipe } from './session/pipe';
 export type { ServerSession, ServerSessionEvents, SessionEnd } from './session/server-session';
 export type { SayNoticeEvent, SayResult } from './session/speech';
 export type { SessionState, SessionStats } from './session/state';

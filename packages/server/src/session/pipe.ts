@@ -1,7 +1,7 @@
 import { FRAME_SAMPLES } from '@moshi/protocol';
 
 /** What a hook makes of a value: another one, or null to leave it out; now or later. */
-type Hooked<T> = T | null | Promise<T | null>;
+export type Hooked<T> = T | null | Promise<T | null>;
 
 /**
  * Hooks that see and alter what passes between client and engine. Each may be asynchronous: order is kept, and everything
