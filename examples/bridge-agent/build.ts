@@ -1,0 +1,25 @@
+// npx tsx examples/bridge-agent/build.ts FOLDER: the bridge as three files that need Node and nothing else, for the container.
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { bundleClient, tsconfig } from './bundle-client.ts';
+
+const folder = process.argv[2];
+if (!folder) throw new Error('say where to: npx tsx examples/bridge-agent/build.ts FOLDER');
+const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+await mkdir(folder, { recursive: true });
+await build({
+  entryPoints: [here('main.ts')],
+  outfile: join(folder, 'main.mjs'),
+  bundle: true,
+  tsconfig,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  external: ['esbuild'],
+  // `ws` is CommonJS and asks for Node's modules with require.
+  banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
+});
+await bundleClient(join(folder, 'moshi-client.js'));
+await copyFile(here('page.html'), join(folder, 'page.html'));
