@@ -23,7 +23,7 @@ export class Access {
   /** The reason to refuse this request, or undefined. */
   check(request: IncomingMessage, query: URLSearchParams): Refusal | undefined {
     const { origin } = request.headers;
-    if (origin !== undefined && !this.#originAllowed(origin, request.headers.host)) {
+    if (origin !== undefined && !this.allowsOrigin(origin, request.headers.host)) {
       return { status: 403, text: 'This web page may not connect to this server: its origin is not on the list.' };
     }
     if (this.#keys && !this.#keyKnown(request, query)) {
@@ -36,7 +36,8 @@ export class Access {
     return undefined;
   }
 
-  #originAllowed(origin: string, host: string | undefined): boolean {
+  /** Whether pages of this origin may connect to a server they know by this host name. */
+  allowsOrigin(origin: string, host: string | undefined): boolean {
     if (this.#origins === '*' || this.#origins.has(origin)) return true;
     try {
       const page = new URL(origin);

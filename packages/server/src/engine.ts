@@ -105,7 +105,8 @@ export interface EngineSession {
   close(): Promise<void>;
   /**
    * Lets the model speak `text` in its own voice; texts queue up. Returns its number, from 1; event `say` tells how it goes.
-   * Throws `code: 'ENGINE_BAD_OPTION'` on text it cannot speak. Optional, as the next three: `info.features` tells.
+   * No event about it comes before it returns. Throws `code: 'ENGINE_BAD_OPTION'` on text it cannot speak. Optional, as the next
+   * three: `info.features` tells.
    */
   say?(text: string, options?: SayOptions): number;
   /** Takes back one text, or all of them; a word on its way is finished. */

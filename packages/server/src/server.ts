@@ -64,8 +64,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 }
 
 async function createListener({ tls }: ResolvedOptions): Promise<HttpServer | HttpsServer> {
-  // Text prompts travel in the query: room for a long one in any script.
-  const maxHeaderSize = 1024 * 1024;
+  // Text prompts travel in the query: room for 100 000 characters of any script, 12 bytes each once they are escaped.
+  const maxHeaderSize = 2 * 1024 * 1024;
   if (tls === undefined) return createHttpServer({ maxHeaderSize });
   const { key, cert } = await loadTls(tls);
   return createHttpsServer({ maxHeaderSize, key, cert });

@@ -65,6 +65,15 @@ describe('voices and prompts', () => {
     expect(good.status).toBe(200);
     expect(good.headers.get('access-control-allow-origin')).toBe('https://app.example.com');
     expect(await good.json()).toEqual({ voices: voices.map((name) => ({ name })) });
+    // What a browser asks before it sends a key in a header.
+    const preflight = (origin: string) =>
+      fetch(`${server.url}/api/voices`, {
+        method: 'OPTIONS',
+        headers: { origin, 'access-control-request-headers': 'authorization' },
+      });
+    const asked = await preflight('https://app.example.com');
+    expect([asked.status, asked.headers.get('access-control-allow-headers')]).toEqual([204, 'authorization']);
+    expect((await preflight('https://evil.example.com')).status).toBe(403);
   });
 
   it('are none for an engine without them, and a failure is told', async () => {

@@ -62,6 +62,10 @@ export class Routes {
     const { path, query } = splitTarget(request.url);
     // A body nobody reads would keep the connection from being used again.
     request.resume();
+    if (request.method === 'OPTIONS' && path === '/api/voices') {
+      this.#preflight(request, response);
+      return;
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');
       sendText(response, 405, 'Only GET and HEAD work here.');
@@ -98,6 +102,20 @@ export class Routes {
     } else {
       sendText(response, 404, 'There is nothing here: the conversation is at /api/chat.');
     }
+  }
+
+  /** A browser asks whether a page of another origin may send its key in a header. */
+  #preflight(request: IncomingMessage, response: ServerResponse): void {
+    const { origin } = request.headers;
+    if (origin === undefined || !this.#access.allowsOrigin(origin, request.headers.host)) {
+      sendText(response, 403, 'This web page may not connect to this server: its origin is not on the list.');
+      return;
+    }
+    response.setHeader('access-control-allow-origin', origin).setHeader('vary', 'origin');
+    response
+      .setHeader('access-control-allow-methods', 'GET')
+      .setHeader('access-control-allow-headers', 'authorization');
+    response.writeHead(204).end();
   }
 
   /** The engine's voices, for those who may talk with them. */

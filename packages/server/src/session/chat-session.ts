@@ -15,6 +15,7 @@ import { Heartbeat } from './heartbeat';
 import { Inbox } from './inbox';
 import { Outbox } from './outbox';
 import { Pipes, type SessionPipe } from './pipe';
+import { Reading } from './reading';
 import { closeReason } from './refuse-socket';
 import type { ServerSession, ServerSessionEvents, SessionEnd } from './server-session';
 import type { SayResult } from './speech';
@@ -42,6 +43,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   readonly #socket: ExplainingSocket;
   readonly #host: SessionHost;
   readonly #input = new AudioInput();
+  readonly #reading: Reading;
   readonly #outbox: Outbox;
   readonly #heartbeat: Heartbeat;
   readonly #inbox: Inbox;
@@ -70,17 +72,24 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     });
     this.done = this.#finished.then(() => this.#slot);
     const { limits } = host;
+    this.#reading = new Reading(socket, () => this.#deadlines.refresh());
     this.#outbox = new Outbox(socket, {
       limitBytes: limits.bufferedOutputBytes,
       slowMs: limits.slowReaderMs,
-      onDrained: () => this.#conversation?.pump(),
+      onFull: (full) => {
+        this.#reading.room('output', !full);
+        if (!full) this.#conversation?.pump();
+      },
       onSlow: () => this.#fail(1008, 'slow reader', `The audio was not read for ${limits.slowReaderMs} ms.`),
     });
     this.#speech = new ClientSpeech({
       pipes: this.#pipes,
       outbox: this.#outbox,
       extensions: parameters.extensions === true,
-      onText: (text) => this.emit('userText', text),
+      onText: (text) => {
+        this.#deadlines.refresh();
+        this.emit('userText', text);
+      },
       onSay: (event) => this.emit('say', event),
       onPending: () => this.#conversation?.speak(),
       onBroken: (error) => this.#broke(error),
@@ -88,7 +97,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     this.#heartbeat = new Heartbeat(
       socket,
       limits.pingMs,
-      () => this.#conversation?.full === true,
+      () => this.#reading.stopped,
       () => {
         this.#log('warn', 'the client answers no pings, dropping it');
         socket.terminate();
@@ -97,14 +106,8 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     this.#inbox = new Inbox({
       audio: (bytes) => this.#audio(bytes),
       control: (action) => this.#control(action),
-      text: (text) => {
-        this.#deadlines.refresh();
-        this.#speech.text(text);
-      },
-      request: (request) => {
-        this.#deadlines.refresh();
-        this.#speech.request(request);
-      },
+      text: (text) => this.#speech.text(text),
+      request: (request) => this.#speech.request(request),
       refused: (message) => this.#outbox.send({ type: 'error', message }),
       ignored: (what, why) => this.#log('debug', `ignored ${what}`, why === undefined ? undefined : { why }),
     });
@@ -166,13 +169,13 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     if (this.#state.name !== 'paused') return;
     this.#setState({ name: 'live' });
     this.#conversation?.resume();
-    if (this.#speech.pending) this.#conversation?.speak();
   }
 
   async restart(): Promise<void> {
     const conversation = this.#conversation;
     if (!conversation || (this.#state.name !== 'live' && this.#state.name !== 'paused')) return;
     this.#setState({ name: 'prompting' });
+    this.#speech.engine.restarting();
     try {
       await conversation.restart();
     } catch (error) {
@@ -185,6 +188,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     this.#setState({ name: 'live' });
     this.#sendEvent('restarted');
     conversation.start(this.parameters.maxSteps);
+    this.#speech.begin(conversation.engine);
   }
 
   pipe(hooks: SessionPipe): void {
@@ -241,7 +245,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     const { idleMs, sessionMs } = this.#host.limits;
     if (idleMs > 0) {
       const end = () => this.#fail(1008, 'idle', `No audio came for ${idleMs} ms: send silence while muted.`);
-      this.#deadlines.idle(idleMs, () => this.#conversation?.full === true, end);
+      this.#deadlines.idle(idleMs, () => this.#reading.stopped, end);
     }
     if (sessionMs > 0) {
       const end = () => this.#fail(1008, 'session limit', `A conversation here may last ${sessionMs} ms.`);
@@ -258,13 +262,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       pipes: this.#pipes,
       speaking: () => this.#speech.pending,
       canSend: () => !this.#outbox.full,
-      read: (on) => {
-        if (this.#end) return;
-        if (on) this.#socket.resume();
-        else this.#socket.pause();
-        // The client had no chance to be heard while we did not read.
-        if (on) this.#deadlines.refresh();
-      },
+      read: (on) => this.#reading.room('input', on),
       pushed: (pcm) => {
         this.#stats.framesIn++;
         this.emit('inputAudio', pcm);
@@ -367,8 +365,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     this.#deadlines.clear();
     this.#deadlines.after(this.#host.limits.closeMs, () => this.#socket.terminate());
     this.#speech.end();
-    // The client's answer to the close frame can only be seen while reading.
-    this.#socket.resume();
+    this.#reading.end();
     this.#heartbeat.stop();
     this.#outbox.stop();
     this.#host.line.leave(this);

@@ -22,12 +22,25 @@ export interface ClientSpeechOptions {
   onBroken(error: unknown): void;
 }
 
+/** Texts, and characters of them, that may wait for hooks. */
+const maxHooked = { texts: 100, characters: 1_000_000 };
+
+/** A text of the client on its way through hooks. */
+interface HookedText {
+  /** The client's number, if it gave one. */
+  readonly id?: number;
+  readonly text: string;
+  /** The client took it back. */
+  taken?: boolean;
+}
+
 /** Texts to be spoken, between a client that sends them in one form or the other, hooks, and the engine. */
 export class ClientSpeech {
   readonly #options: ClientSpeechOptions;
   readonly #speech = new Speech((notice) => this.#notice(notice));
   /** Texts on their way through hooks. */
   readonly #texts: Lane;
+  readonly #hooked = new Set<HookedText>();
   #ended = false;
 
   constructor(options: ClientSpeechOptions) {
@@ -44,7 +57,7 @@ export class ClientSpeech {
   }
 
   /** What the engine and the conversation tell. */
-  get engine(): Pick<Speech, 'heard' | 'restarted'> {
+  get engine(): Pick<Speech, 'heard' | 'restarting' | 'restarted'> {
     return this.#speech;
   }
 
@@ -55,25 +68,23 @@ export class ClientSpeech {
 
   /** A text message of the client. Refusals are told as Error messages. */
   text(text: string): void {
-    this.#options.onText(text);
-    this.#texts.pass(() => this.#options.pipes.text('userText', text, (made) => made && this.#speak(made)));
+    this.#hook({ text }, (made) => made && this.#speak(made));
   }
 
-  /** An event of the client. Refusals of its texts are told as notices. */
+  /** An event of the client. */
   request(request: SayRequest): void {
     if (request.name === 'interrupt') {
+      this.#takeBack();
       this.#speech.interrupt();
     } else if (request.name === 'say-cancel') {
+      this.#takeBack(request.id);
       this.#speech.cancel(request.id);
     } else {
       const { id, text, floor } = request;
-      this.#options.onText(text);
-      this.#texts.pass(() =>
-        this.#options.pipes.text('userText', text, (made) => {
-          if (made) this.#speak(made, { id, floor });
-          else this.#notice({ name: 'say-end', id, text: '', completed: false });
-        }),
-      );
+      this.#hook({ id, text }, (made) => {
+        if (made) this.#speak(made, { id, floor });
+        else this.#notice({ name: 'say-end', id, text: '', completed: false });
+      });
     }
   }
 
@@ -100,6 +111,29 @@ export class ClientSpeech {
     this.#ended = true;
     this.#texts.stop();
     this.#speech.end();
+  }
+
+  /** Passes a text of the client through the hooks; `use` gets nothing when one of them, or the client, took it away. */
+  #hook(one: HookedText, use: (made: string | undefined) => void): void {
+    const characters = [...this.#hooked].reduce((sum, { text }) => sum + text.length, one.text.length);
+    if (this.#hooked.size >= maxHooked.texts || characters > maxHooked.characters) {
+      const message = 'Too much text waits to be spoken: wait for what was sent before.';
+      if (one.id === undefined || !this.#options.extensions) this.#options.outbox.send({ type: 'error', message });
+      else this.#notice({ name: 'say-error', id: one.id, message });
+      return;
+    }
+    this.#options.onText(one.text);
+    this.#hooked.add(one);
+    const done = (made?: string) => {
+      this.#hooked.delete(one);
+      use(one.taken ? undefined : made);
+    };
+    this.#texts.pass(() => (one.taken ? done() : this.#options.pipes.text('userText', one.text, done)));
+  }
+
+  /** The client takes texts back that are still with the hooks; what the host takes back is only what they let through. */
+  #takeBack(id?: number): void {
+    for (const one of this.#hooked) if (id === undefined || one.id === id) one.taken = true;
   }
 
   #speak(text: string, options?: { id: number; floor?: SayOptions['floor'] }): void {

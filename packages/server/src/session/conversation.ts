@@ -52,8 +52,10 @@ export class Conversation {
   readonly #toClient: Lane;
   readonly #clock: SilenceClock;
   readonly #text = new TextAssembler();
-  /** Counts what makes everything on its way obsolete: pauses and restarts. */
+  /** Counts what makes everything on its way to the engine obsolete: pauses and restarts. */
   #epoch = 0;
+  /** Counts the restarts, which do the same to what is on its way to the client. */
+  #restarts = 0;
   #held = true;
   #resetting = false;
   #pumping = false;
@@ -148,6 +150,7 @@ export class Conversation {
   /** Steps again. */
   resume(): void {
     this.#held = false;
+    if (this.#hooks.speaking()) this.speak();
     this.pump();
   }
 
@@ -156,6 +159,7 @@ export class Conversation {
     this.#resetting = true;
     this.hold();
     this.#toClient.clear();
+    this.#restarts++;
     this.#endText();
     await this.#engine.reset();
     this.#resetting = false;
@@ -200,16 +204,16 @@ export class Conversation {
   #mayPush(): boolean {
     const ahead = this.#engine.queued + this.#toEngine.waiting;
     const room = ahead < framesAhead && this.#toClient.waiting < framesAhead;
-    return !this.#held && !this.#ended && this.#budget > 0 && room && this.#hooks.canSend();
+    return !this.#held && !this.#ended && this.#budget > this.#toEngine.waiting && room && this.#hooks.canSend();
   }
 
   /** One frame of the user, through the host's hooks to the engine. */
   #feed(frame: Float32Array): void {
     const epoch = this.#epoch;
-    this.#budget--;
     this.#toEngine.pass(() =>
       this.#hooks.pipes.audio('userAudio', frame, (pcm) => {
         if (this.#ended || this.#epoch !== epoch) return;
+        this.#budget--;
         this.#hooks.pushed(pcm);
         this.#push(pcm);
       }),
@@ -257,12 +261,24 @@ export class Conversation {
   /** One answer through the host's hooks to the client: sound, then its text. */
   #deliver({ pcm, text }: EngineFrame): void | Promise<void> {
     const { pipes } = this.#hooks;
-    const sound = pcm && pipes.audio('modelAudio', pcm, (made) => this.#hooks.sound(made, this.#output.encode(made)));
+    const restarts = this.#restarts;
+    const current = () => this.#restarts === restarts;
+    const sound =
+      pcm &&
+      pipes.audio('modelAudio', pcm, (made) => {
+        if (current()) this.#hooks.sound(made, this.#output.encode(made));
+      });
     // Characters spelled as bytes are sent whole: who shows text as it comes must not show <0xE2>.
     const whole = text ? this.#text.push(text) : '';
-    const piece = () => (whole ? pipes.text('modelText', whole, (made) => made && this.#hooks.text(made)) : undefined);
+    const piece = () =>
+      whole && current()
+        ? pipes.text('modelText', whole, (made) => made && current() && this.#hooks.text(made))
+        : undefined;
+    const stepped = () => {
+      if (current()) this.#hooks.stepped();
+    };
     const done = sound ? sound.then(piece) : piece();
-    return done ? done.then(() => this.#hooks.stepped()) : this.#hooks.stepped();
+    return done ? done.then(stepped) : stepped();
   }
   /** What is left of a character that will not be completed. */
   #endText(): void {

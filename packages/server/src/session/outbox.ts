@@ -7,8 +7,8 @@ export interface OutboxOptions {
   limitBytes: number;
   /** Milliseconds it may stay full. */
   slowMs: number;
-  /** It was full and is at most half full now. */
-  onDrained(): void;
+  /** It is full, or it was and is at most half full now. */
+  onFull(full: boolean): void;
   /** It stayed full for too long. */
   onSlow(): void;
 }
@@ -36,6 +36,7 @@ export class Outbox {
     this.#socket.send(encodeMessage(message), { binary: true }, () => this.#sent());
     if (this.#full || this.#socket.bufferedAmount <= this.#options.limitBytes) return;
     this.#full = true;
+    this.#options.onFull(true);
     this.#timer = setTimeout(() => this.#options.onSlow(), this.#options.slowMs);
   }
 
@@ -48,6 +49,6 @@ export class Outbox {
   #sent(): void {
     if (!this.#full || this.#socket.bufferedAmount > this.#options.limitBytes / 2) return;
     this.stop();
-    this.#options.onDrained();
+    this.#options.onFull(false);
   }
 }

@@ -26,11 +26,6 @@ export class Pipes {
     this.#pipes.push(pipe);
   }
 
-  /** Whether any hook looks at this. */
-  has(name: keyof SessionPipe): boolean {
-    return this.#pipes.some((pipe) => pipe[name] !== undefined);
-  }
-
   /** Calls `use` with the frame that comes out of the hooks; silence where one said null. */
   audio(name: 'userAudio' | 'modelAudio', pcm: Float32Array, use: (pcm: Float32Array) => void): void | Promise<void> {
     const hooks = this.#pipes.flatMap((pipe) => (pipe[name] ? [pipe[name].bind(pipe)] : []));

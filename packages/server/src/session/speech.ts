@@ -30,8 +30,9 @@ interface Request {
   spoken: string[];
 }
 
-/** Texts that may wait for a conversation that has not begun. */
+/** Texts that may wait for a conversation that has not begun, and how many characters each may have, as in an engine. */
 const maxWaiting = 100;
+const maxCharacters = 10_000;
 
 /** The texts of one session that are to be spoken: those of its client and those of its host, before and while it is live. */
 export class Speech {
@@ -78,6 +79,9 @@ export class Speech {
         );
       } else if (this.#engine) {
         this.#give(request, this.#engine);
+      } else if (text.length > maxCharacters) {
+        const message = `the text has ${text.length} characters; at most ${maxCharacters} can be spoken at once`;
+        this.#refuse(request, new ServerError('BAD_OPTION', message));
       } else if (this.#waiting.length >= maxWaiting) {
         this.#refuse(request, new ServerError('BAD_OPTION', `${maxWaiting} texts wait for the conversation to begin`));
       } else {
@@ -123,7 +127,12 @@ export class Speech {
     }
   }
 
-  /** The conversation begins anew: nothing of the old one is spoken any more. */
+  /** The conversation is about to begin anew: texts that come from now on wait for that. */
+  restarting(): void {
+    this.#engine = undefined;
+  }
+
+  /** Nothing of the old conversation is spoken any more; {@link begin} follows. */
   restarted(): void {
     for (const [number, request] of this.#running) {
       this.#running.delete(number);
