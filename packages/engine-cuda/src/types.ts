@@ -84,7 +84,7 @@ export interface EngineFrame {
   step: number;
   /** 1920 samples at 24 kHz, or null while the model's delay fills (the first frame). */
   pcm: Float32Array | null;
-  /** The text token's piece with "▁" as a space, null for padding; byte pieces are literal "<0xNN>". */
+  /** The text token's piece, a leading space where it begins a word, null for padding; byte pieces are literal "<0xNN>". */
   text: string | null;
   /** The text token, -1 while the delay fills. */
   token: number;

@@ -85,7 +85,7 @@ export interface EngineFrame {
   step: number;
   /** 1920 samples of mono PCM in [-1, 1], or null while the model's delay fills (the first frame of Moshi). */
   pcm: Float32Array | null;
-  /** Raw text piece with `▁` as a space, or null when the text token is padding. */
+  /** Raw text piece, a leading space where it begins a word, or null when the text token is padding. */
   text: string | null;
   /** Id of the text token, -1 when there is none. */
   token: number;
