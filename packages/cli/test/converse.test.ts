@@ -224,7 +224,7 @@ describe('moshi converse', () => {
     const { status, stderr, stdout } = await moshi(['converse', input, output, '--text', file, ...spoken], { models });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toContain('6 words: Your order has shipped. Anything else?');
-    expect(engine.opened).toMatchObject([{ voice: 'NATF2.pt', sayOnly: true }]);
+    expect(engine.opened).toMatchObject([{ voice: 'NATF2', sayOnly: true }]);
     const transcript = JSON.parse(await readFile(file, 'utf8'));
     expect(transcript.text).toBe('Your order has shipped. Anything else?');
     expect(transcript.said).toEqual([

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { EngineError } from './errors';
 import type { NativeEngine, NativeVoice } from './native';
 import type { EngineVoice } from './types';
@@ -37,7 +38,8 @@ export class LoadedVoices {
       return await voice;
     } catch (cause) {
       this.#loaded.delete(found.identity);
-      const why = cause instanceof Error ? cause.message : String(cause);
+      // Clients of a server are told this: the file's name, not where it lies.
+      const why = (cause instanceof Error ? cause.message : String(cause)).replaceAll(found.path, basename(found.path));
       throw new EngineError('ENGINE_BAD_OPTION', `the voice ${found.name} cannot be used: ${why}`, { cause });
     }
   }

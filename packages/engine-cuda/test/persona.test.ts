@@ -101,6 +101,7 @@ describe('personas', () => {
       expect(refused).toMatchObject({ code: 'ENGINE_BAD_OPTION' });
       messages.push((refused as Error).message);
     }
+    for (const message of messages.slice(0, 4)) expect(message).not.toContain(model);
     expect(messages[2]).toMatch(/silent/);
     expect(messages[3]).toMatch(/os.system/);
     expect(messages[4]).toMatch(/leaves/);

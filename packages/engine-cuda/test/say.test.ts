@@ -105,6 +105,32 @@ describe('say', () => {
     await stage.session.close();
   });
 
+  it('ends texts that were taken back though nothing is stepped', async () => {
+    const { session } = await Stage.open();
+    const ended = new Promise<EngineSayEvent>((resolve) => session.on('say', resolve));
+    session.cancelSay(session.say('never heard'));
+    expect(await ended).toMatchObject({ type: 'end', text: '', completed: false });
+    await session.close();
+  });
+
+  it('stops inside a text without blanks', async () => {
+    const stage = await Stage.open({ sayOnly: true });
+    const id = stage.session.say('y'.repeat(500));
+    while (stage.told.length < 20) await stage.step(1);
+    stage.session.cancelSay();
+    const { text, completed } = await stage.ended(id);
+    expect(completed).toBe(false);
+    expect(text).toMatch(/^y{10,60}$/);
+    await stage.session.close();
+  });
+
+  it('takes runs of blanks for one', async () => {
+    const stage = await Stage.open({ sayOnly: true });
+    await stage.ended(stage.session.say(' has  shipped,\n\t now '));
+    expect(stage.told.filter((one) => typeof one === 'string').join('')).toBe(' has shipped, now');
+    await stage.session.close();
+  });
+
   it('stops in the middle, and tells how far it came', async () => {
     const stage = await Stage.open({ sayOnly: true });
     const id = stage.session.say('one two three four five six seven eight nine ten');

@@ -115,6 +115,10 @@ export interface EngineSession {
   interrupt?(): void;
   /** The user's turn is over: the model begins to speak now. */
   endTurn?(): void;
+  /** No frames come until `resume`, as the client asked; for engines that would go on of themselves. */
+  pause?(): void;
+  /** Frames come again. */
+  resume?(): void;
   /** Calls the listener with what becomes of the texts given to `say`. */
   on(event: 'say', listener: (event: EngineSayEvent) => void): this;
   /** Calls the listener with the answer to each input frame, in order. */

@@ -168,7 +168,7 @@ function inWords({ model, details, sessions, frame, persona }: BenchReport): str
         `(encode ${ms(frame.encode)}, model ${ms(frame.lm)}, decode ${ms(frame.decode)})`,
     ],
   ];
-  if (persona) {
+  if (persona && persona.steps > 0) {
     lines.push([
       'persona',
       `${persona.steps} steps: ${ms(persona.stepped)} one by one; ${ms(persona.read)} read at once, ` +

@@ -187,13 +187,18 @@ async function talk(
     const server = await createServer({ engine: measured.engine, port: 0 });
     try {
       const own = { delayFrames: measured.delayFrames, handshakeTimeoutMs: PROMPTS_MS };
-      return await connected(server.url, pcm, { ...options, ...own });
+      // Our own server needs no voice, which `auto` would fill in for NVIDIA's.
+      return await connected(server.url, pcm, { dialect: 'moshi', ...definedOnly(options), ...own });
     } finally {
       await server.close();
     }
   } finally {
     await engine.close();
   }
+}
+
+function definedOnly<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** Failures before the server is ready have another exit status than those after. */

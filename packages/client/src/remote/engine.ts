@@ -84,6 +84,10 @@ export interface RemoteEngineSession {
   interrupt?(): void;
   /** The user's turn is over: the model begins to speak now. */
   endTurn?(): void;
+  /** No frames come until `resume`: the remote conversation pauses too. */
+  pause?(): void;
+  /** Frames come again. */
+  resume?(): void;
   /** Calls the listener with what becomes of the texts given to `say`. */
   on(event: 'say', listener: (event: RemoteSayEvent) => void): this;
   /** Calls the listener with each frame of what the remote model says, in order. */

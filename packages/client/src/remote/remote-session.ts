@@ -36,6 +36,8 @@ export class RemoteSession
   cancelSay?: (id?: number) => void;
   interrupt?: () => void;
   endTurn?: () => void;
+  pause?: () => void;
+  resume?: () => void;
   readonly #host: RemoteSessionHost;
   readonly #abort = new AbortController();
   readonly #input = new PcmQueue();
@@ -133,7 +135,10 @@ export class RemoteSession
       this.cancelSay = (id) => this.#texts.cancel(id);
     }
     if (extensions.has('say')) this.interrupt = telling(() => this.#session.interrupt());
-    if (extensions.has('control')) this.endTurn = telling(() => this.#session.endTurn());
+    if (!extensions.has('control')) return;
+    this.endTurn = telling(() => this.#session.endTurn());
+    this.pause = telling(() => this.#session.pause());
+    this.resume = telling(() => this.#session.resume());
   }
 
   #say(text: string, options?: { floor?: 'interrupt' | 'wait' }): number {

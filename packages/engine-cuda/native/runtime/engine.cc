@@ -123,14 +123,16 @@ void Engine::close(Session& session) {
 }
 
 int64_t Engine::say(Session& session, const std::string& text, Floor floor) {
+  // Before the work of cutting it into words, which a flood must not cost.
+  if (session.saying >= kMaxSays)
+    throw Error(kBadOption, std::to_string(kMaxSays) + " texts are waiting to be said; wait for one to end or cancel");
   std::vector<SpokenWord> words = words_to_say(checkpoint_->tokenizer, checkpoint_->lm->config(), text);
   std::lock_guard<std::mutex> lock(mutex_);
   if (session.closing || stopping_) throw Error(kClosed, "the session is closed");
-  if (session.saying >= kMaxSays)
-    throw Error(kBadOption, std::to_string(kMaxSays) + " texts are waiting to be said; wait for one to end or cancel");
   ++session.saying;
   const int64_t id = ++session.says;
   session.orders.emplace_back([=, words = std::move(words)](Speech& speech) { speech.say(id, text, words, floor); });
+  wake_.notify_one();
   return id;
 }
 
@@ -160,6 +162,7 @@ void Engine::order(Session& session, std::function<void(Speech&)> order) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (session.closing || stopping_) throw Error(kClosed, "the session is closed");
   session.orders.push_back(std::move(order));
+  wake_.notify_one();
 }
 
 void Engine::tell(Session& session, const std::vector<SayEvent>& events) {
@@ -172,15 +175,16 @@ void Engine::tell(Session& session, const std::vector<SayEvent>& events) {
 void Engine::run() {
   std::unique_lock<std::mutex> lock(mutex_);
   const auto busy = [](const auto& s) {
-    return s->closing || s->resets > 0 || !s->when_prompted.empty() || !s->frames.empty();
+    return s->closing || s->resets > 0 || !s->orders.empty() || !s->when_prompted.empty() || !s->frames.empty();
   };
   for (bool last = false; !last;) {
     wake_.wait(lock,
                [&] { return stopping_ || !jobs_.empty() || std::any_of(sessions_.begin(), sessions_.end(), busy); });
     last = stopping_;
     const auto jobs = std::exchange(jobs_, {});
-    std::vector<std::shared_ptr<Session>> closed, starting, ready;
+    std::vector<std::shared_ptr<Session>> closed, starting, ready, ordered;
     for (const auto& session : sessions_) {
+      if (!session->orders.empty()) ordered.push_back(session);
       for (const auto& order : std::exchange(session->orders, {})) order(session->speech);
       if (session->closing || stopping_) {
         closed.push_back(session);
@@ -199,10 +203,13 @@ void Engine::run() {
     lock.unlock();
 
     for (const auto& job : jobs) job();
+    // A text that never began may end while nothing is stepped.
+    for (const auto& session : ordered)
+      tell(*session, session->speech.events(session->generation.emitted_position(), false));
     for (const auto& session : closed) session->events.closed();
     for (const auto& session : starting) guarded({session}, [&] { prompt(*session); });
     if (!ready.empty()) guarded(ready, [&] { step(ready); });
-    closed.clear(), starting.clear(), ready.clear();
+    closed.clear(), starting.clear(), ready.clear(), ordered.clear();
     lock.lock();
   }
 }

@@ -1,6 +1,7 @@
 #include "runtime/speech.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "core/error.h"
 
@@ -17,11 +18,23 @@ constexpr int kLongestWait = 125;   // for the floor
 constexpr int kFirstPause = 3;      // before the first word
 constexpr int kLongestPause = 8;    // between words when the model offers no start
 constexpr int kSentencePause = 12;  // after the end of a sentence
-constexpr int kMuted = 12;          // after interrupt()
-constexpr size_t kFastest = 2;      // letters a step: 25 a second is faster than anyone talks
+constexpr size_t kLongWord = 32;  // tokens; what has more (text without blanks) is not spoken to its end when cancelled
+constexpr int kMuted = 12;        // after interrupt()
+constexpr size_t kFastest = 2;    // letters a step: 25 a second is faster than anyone talks
 
 size_t letters(const std::string& text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+// Runs of blanks, line ends among them, are one blank: nobody hears how many there were.
+std::string single_blanks(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const bool blank = c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f';
+    if (!blank) out += c;
+    if (blank && !out.empty() && out.back() != ' ') out += ' ';
+  }
+  return out;
 }
 
 std::string trimmed(const std::string& text) {
@@ -41,7 +54,7 @@ std::vector<SpokenWord> words_to_say(const SentencePiece& tokenizer, const LmCon
     throw Error(kBadOption,
                 "the text to say has more than " + std::to_string(kMaxText) + " characters; say it in parts");
   std::vector<SpokenWord> words;
-  for (const auto& [id, piece] : tokenizer.encode(text)) {
+  for (const auto& [id, piece] : tokenizer.encode(single_blanks(text))) {
     if (id == tokenizer.unk_id())
       throw Error(kBadOption, "the model has no way to write \"" + piece + "\"; leave it out or spell it");
     if (id >= config.text_card || id == config.text_padding || id == config.text_end_padding)
@@ -72,11 +85,12 @@ void Speech::cancel(int64_t id) {
   for (auto one = queue_.begin(); one != queue_.end();) {
     if (id != 0 && one->id != id) {
       ++one;
-    } else if (one->token > 0) {
+    } else if (one->token > 0 && one->words[one->word].tokens.size() <= kLongWord) {
       one->cancelled = true;
       ++one;
     } else {
-      end(*one, position_);
+      // What has not begun ends now, what has begun where it stands on the text stream.
+      end(*one, one->word > 0 || one->token > 0 ? position_ : std::numeric_limits<int64_t>::min());
       one = queue_.erase(one);
       waited_ = 0;
       announced_ = false;
@@ -210,6 +224,12 @@ void Speech::end(const Utterance& one, int64_t position) {
   const bool completed = one.word == one.words.size();
   std::string spoken = completed ? one.text : "";
   for (size_t i = 0; !completed && i < one.word; ++i) spoken += (i > 0 ? " " : "") + one.words[i].text;
+  if (one.token > 0) {
+    const auto& tokens = one.words[one.word].tokens;
+    const std::string part =
+        trimmed(tokenizer_.decode({tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(one.token)}));
+    spoken += (spoken.empty() || part.empty() ? "" : " ") + part;
+  }
   events_.push_back({SayEvent::Kind::End, one.id, std::move(spoken), completed, position});
 }
 

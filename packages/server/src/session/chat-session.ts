@@ -163,11 +163,13 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     if (this.#state.name !== 'live') return;
     this.#setState({ name: 'paused' });
     this.#conversation?.hold();
+    this.#conversation?.engine.pause?.();
   }
 
   resume(): void {
     if (this.#state.name !== 'paused') return;
     this.#setState({ name: 'live' });
+    this.#conversation?.engine.resume?.();
     this.#conversation?.resume();
   }
 
