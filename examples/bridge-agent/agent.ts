@@ -1,6 +1,6 @@
 import type { ServerSession } from '@moshi/server';
-import { type ChatMessage, chat, missing, type OpenAiOptions, sentences, transcribe } from '../shared/openai.ts';
-import { SpeechDetector } from '../shared/speech-detector.ts';
+import { type ChatMessage, chat, missing, type OpenAiOptions, sentences, transcribe } from '../common/openai.ts';
+import { SpeechDetector } from '../common/speech-detector.ts';
 
 /** What the page shows of a stage; `ok` is idle. */
 export type StageState = 'ok' | 'busy' | 'error';

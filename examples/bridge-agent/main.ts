@@ -12,7 +12,7 @@ import { connect as connectTcp } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { remoteEngine } from '@moshi/client';
 import { createServer, type Engine } from '@moshi/server';
-import { missing, openAiFromEnv } from '../shared/openai.ts';
+import { missing, openAiFromEnv } from '../common/openai.ts';
 import { Agent, type StageState } from './agent.ts';
 import { textEngine } from './text-engine.ts';
 

@@ -3,7 +3,7 @@ import { connect, type Session } from '@moshi/client';
 import { rms } from '@moshi/protocol/audio';
 import type { ConversationItem, RealtimeClientEvent } from 'openai/resources/realtime/realtime';
 import type { WebSocket } from 'ws';
-import { SpeechDetector } from '../shared/speech-detector.ts';
+import { SpeechDetector } from '../common/speech-detector.ts';
 import { PacedInput } from './paced-input.ts';
 import { asBeta, type ResponseEnd, type ServerEvent, SpokenResponse } from './response.ts';
 import { decoder, describe, encoder, type Settings, update } from './settings.ts';

@@ -9,7 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect, type Session } from '@moshi/client';
 import { muLaw, Resampler } from '@moshi/protocol/audio';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { SpeechDetector } from '../shared/speech-detector.ts';
+import { SpeechDetector } from '../common/speech-detector.ts';
 
 const { env } = process;
 const moshiUrl = env.MOSHI_URL || 'ws://localhost:8998';

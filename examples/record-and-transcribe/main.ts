@@ -9,8 +9,8 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { remoteEngine } from '@moshi/client';
 import { createServer, type ServerSession } from '@moshi/server';
-import { openAiFromEnv, transcribe } from '../shared/openai.ts';
-import { SpeechDetector } from '../shared/speech-detector.ts';
+import { openAiFromEnv, transcribe } from '../common/openai.ts';
+import { SpeechDetector } from '../common/speech-detector.ts';
 import { StereoRecorder } from './stereo-recorder.ts';
 import { Transcript } from './transcript.ts';
 
