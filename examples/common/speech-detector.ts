@@ -59,9 +59,15 @@ export class SpeechDetector {
     if (!this.#speaking && this.#run >= this.#options.startMs)
       return this.#turn({ type: 'started', atMs: this.#clock - this.#run });
     if (this.#speaking && (this.#run >= this.#options.stopMs || this.#keptMs >= LONGEST_MS)) {
-      return this.#turn({ type: 'stopped', atMs: this.#clock - this.#run, pcm: concat(this.#kept) });
+      return this.end();
     }
     return undefined;
+  }
+
+  /** The sound is over: who was still speaking has stopped. */
+  end(): SpeechEvent | undefined {
+    if (!this.#speaking) return undefined;
+    return this.#turn({ type: 'stopped', atMs: this.#clock - this.#run, pcm: concat(this.#kept) });
   }
 
   #turn(event: SpeechEvent): SpeechEvent {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { remoteEngine } from '@moshi/client';
 import { createServer, type ServerSession } from '@moshi/server';
 import { openAiFromEnv, transcribe } from '../common/openai.ts';
-import { SpeechDetector } from '../common/speech-detector.ts';
+import { SpeechDetector, type SpeechEvent } from '../common/speech-detector.ts';
 import { StereoRecorder } from './stereo-recorder.ts';
 import { Transcript } from './transcript.ts';
 
@@ -31,9 +31,7 @@ async function record(session: ServerSession): Promise<void> {
   session.pipe({
     async userAudio(pcm) {
       (await opening).user(pcm);
-      const turn = ears.push(pcm);
-      if (turn?.type === 'started') startedAt = turn.atMs / 1000;
-      else if (turn && openai.transcribeModel) pending.push(writeDown(turn.pcm, startedAt, turn.atMs / 1000));
+      heard(ears.push(pcm));
       return pcm;
     },
     async modelAudio(pcm) {
@@ -44,6 +42,11 @@ async function record(session: ServerSession): Promise<void> {
   const recorder = await opening;
   session.on('text', (text) => transcript.model(text, recorder.seconds));
 
+  function heard(turn: SpeechEvent | undefined): void {
+    if (turn?.type === 'started') startedAt = turn.atMs / 1000;
+    else if (turn && openai.transcribeModel) pending.push(writeDown(turn.pcm, startedAt, turn.atMs / 1000));
+  }
+
   async function writeDown(speech: Float32Array, start: number, end: number): Promise<void> {
     try {
       transcript.user(await transcribe(openai, speech), start, end);
@@ -53,6 +56,8 @@ async function record(session: ServerSession): Promise<void> {
   }
 
   await closed;
+  // Who hangs up in the middle of a word has said it all the same.
+  heard(ears.end());
   await recorder.close();
   await Promise.all(pending);
   // Nobody was put through.

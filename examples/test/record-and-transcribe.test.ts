@@ -109,6 +109,26 @@ describe('record-and-transcribe', () => {
     );
     await tools(named('.ogg'), left.length / RATE);
   });
+
+  it('writes down who hangs up in the middle of a word', async () => {
+    const before = new Set(await readdir(folder));
+    const session = await connect(recorder.url);
+    const input = concat([silence(0.4), speech(1)]);
+    for (let at = 0; at < input.length; at += 1920) {
+      session.sendAudio(input.slice(at, at + 1920));
+      await new Promise((resolve) => setTimeout(resolve, 80));
+    }
+    await session.close();
+    const isNew = (name: string) => name.endsWith('.json') && !before.has(name);
+    let name: string | undefined;
+    while (name === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      name = (await readdir(folder)).find(isNew);
+    }
+    await until(() => recorder.output().split('recorded ').length > 2);
+    const lines = JSON.parse(await readFile(join(folder, name), 'utf8'));
+    expect(lines[0]).toMatchObject({ speaker: 'user', text: 'I have a question' });
+  });
 });
 
 /** What real Ogg tools say, where they are installed. */

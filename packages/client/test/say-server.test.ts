@@ -120,6 +120,8 @@ describe('say, with @moshi/server', () => {
 describe('a conversation, with @moshi/server', () => {
   it('has its persona, and speaks only what it is given when asked to', async () => {
     const { server, log } = await serve(['NATF0']);
+    await (await connect(server.url, { prompt: 'Alone.' })).close();
+    expect(log.splice(0)).toEqual([{ prompt: 'Alone.' }]);
     const session = await connect(server.url, { voice: 'NATF0', prompt: 'Be kind.', sayOnly: true });
     expect(log).toEqual([{ voice: expect.stringMatching(/^NATF0/), prompt: 'Be kind.', sayOnly: true }]);
     await session.close();

@@ -99,7 +99,8 @@ const publishedVoice = /^(NAT|VAR)[FM]\d$/;
 /**
  * The query string that asks a server of this dialect for these parameters; what the dialect does not know is left
  * out. PersonaPlex needs a voice and a non-empty prompt, so it gets the official client's voice (`NATF0.pt`) and one
- * space when there are none; its published voices may be named without `.pt`.
+ * space when there are none; its published voices may be named without `.pt`. To servers with extensions `no_voice=1` then
+ * says that the voice is only there because NVIDIA's server cannot do without.
  * Throws {@link ProtocolError} (`unencodable`) on a number outside its range.
  */
 export function chatQuery(dialect: Dialect, parameters: ChatParameters): URLSearchParams {
@@ -112,6 +113,7 @@ export function chatQuery(dialect: Dialect, parameters: ChatParameters): URLSear
     if (problem) throw new ProtocolError('unencodable', problem);
     query.set(field.wire, String(value));
   }
+  if (dialect.query.includes('no_voice') && parameters.extensions && !parameters.voice) query.set('no_voice', '1');
   for (const [wire, key] of switches) {
     if (parameters[key] && dialect.query.includes(wire)) query.set(wire, '1');
   }
@@ -146,6 +148,7 @@ export function parseChatQuery(query: URLSearchParams): ParsedChatQuery {
     });
   }
   if (found.seed === -1) delete found.seed;
+  if (query.get('no_voice') === '1') delete found.voice;
   return { parameters: found as ChatParameters, problems };
 }
 

@@ -17,6 +17,7 @@ export type ChatQueryName =
   | 'max_steps'
   | 'voice_prompt'
   | 'text_prompt'
+  | 'no_voice'
   | 'say_only'
   | 'email'
   | 'worker_auth_id'
@@ -111,7 +112,16 @@ export const dialects: Readonly<Record<DialectName, Dialect>> = {
     secure: false,
     handshakeBytes: 1,
     sendsMetadata: false,
-    query: [...sampling, 'voice_prompt', 'text_prompt', 'say_only', 'email', 'worker_auth_id', 'extensions'],
+    query: [
+      ...sampling,
+      'voice_prompt',
+      'text_prompt',
+      'no_voice',
+      'say_only',
+      'email',
+      'worker_auth_id',
+      'extensions',
+    ],
     requires: ['voice_prompt', 'text_prompt'],
     forbids: ['seed'],
     audioBeforeHandshake: 'lost',

@@ -57,6 +57,15 @@ describe('chatQuery', () => {
     expect(sent('moshi-server')).toEqual({});
   });
 
+  it('tells servers with extensions that nobody asked for the voice it fills in', () => {
+    const query = (voice?: string) => chatQuery(dialects.personaplex, { voice, prompt: 'Be kind.', extensions: true });
+    expect(query().get('no_voice')).toBe('1');
+    expect(query('').get('no_voice')).toBe('1');
+    expect(query('NATF2').has('no_voice')).toBe(false);
+    expect(parseChatQuery(query())).toEqual({ problems: [], parameters: { prompt: 'Be kind.', extensions: true } });
+    expect(parseChatQuery(query('NATF2')).parameters.voice).toBe('NATF2.pt');
+  });
+
   it('is empty without parameters, where nothing is required', () => {
     expect(chatQuery(dialects.moshi, {}).toString()).toBe('');
     expect(chatQuery(dialects['moshi-rust'], { extensions: false }).toString()).toBe('');

@@ -280,6 +280,7 @@ export class Conversation {
     const done = sound ? sound.then(piece) : piece();
     return done ? done.then(stepped) : stepped();
   }
+
   /** What is left of a character that will not be completed. */
   #endText(): void {
     const rest = this.#text.flush();
