@@ -11,13 +11,7 @@ namespace {
 Napi::Value cpu(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Napi::Array names = Napi::Array::New(env);
-  for (const char* isa : {"baseline", "avx2", "avx512"}) {
-    try {
-      names.Set(names.Length(), choose_kernels(isa).isa);
-    } catch (const Error&) {
-      continue;
-    }
-  }
+  for (const Kernels* kernels : available_kernels()) names.Set(names.Length(), kernels->isa);
   Napi::Object out = Napi::Object::New(env);
   out.Set("isa", names);
   out.Set("used", choose_kernels().isa);

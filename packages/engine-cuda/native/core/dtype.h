@@ -1,4 +1,5 @@
 // Element types a checkpoint may hold, exact conversions to float, and conversions back that round to nearest even.
+// Q8_0, Q4_0 and Q4_K are ggml's blocks of 32, 32 and 256 elements along a row; see core/quant.h.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +7,14 @@
 
 namespace moshi {
 
-enum class DType : uint8_t { F32, F16, BF16, F64, I64, I32, I16, I8, U8, Bool };
+enum class DType : uint8_t { F32, F16, BF16, F64, I64, I32, I16, I8, U8, U32, Bool, Q8_0, Q4_0, Q4_K };
 
+// Elements a block holds; 1 for plain types.
+constexpr int block_elements(DType type) {
+  return type == DType::Q4_K ? 256 : type == DType::Q8_0 || type == DType::Q4_0 ? 32 : 1;
+}
+
+// Bytes of one element, or of one block.
 constexpr int dtype_bytes(DType type) {
   switch (type) {
     case DType::F64:
@@ -15,7 +22,14 @@ constexpr int dtype_bytes(DType type) {
       return 8;
     case DType::F32:
     case DType::I32:
+    case DType::U32:
       return 4;
+    case DType::Q8_0:
+      return 34;
+    case DType::Q4_0:
+      return 18;
+    case DType::Q4_K:
+      return 144;
     case DType::F16:
     case DType::BF16:
     case DType::I16:
@@ -23,6 +37,11 @@ constexpr int dtype_bytes(DType type) {
     default:
       return 1;
   }
+}
+
+// Bytes of so many elements, whole blocks of them.
+constexpr int64_t stored_bytes(DType type, int64_t count) {
+  return count / block_elements(type) * dtype_bytes(type);
 }
 
 inline float bits_to_float(uint32_t bits) {

@@ -7,51 +7,46 @@
 #include <new>
 #include <thread>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "core/error.h"
+#include "core/quant.h"
+#include "cpu/packed.h"
+#include "model/kv_cache.h"
 
 namespace moshi {
 
 namespace {
 
 // Below this many multiply-adds waking a thread costs more than it saves.
-constexpr int64_t kWorthSplitting = 200'000;
+constexpr int64_t kWorthSplitting = 60'000;
+// Parts a thread gets on average: enough that a slower core can leave some to the others.
+constexpr int64_t kPartsPerThread = 4;
+constexpr size_t kHugePage = size_t{2} << 20;
 
-float activation(Activation kind, float v, float alpha = 1) {
-  switch (kind) {
-    case Activation::Elu:
-      return v > 0 ? v : alpha * std::expm1(v);
-    case Activation::Gelu:
-      return 0.5f * v * (1.0f + std::erf(v * 0.70710678118654752f));
-    case Activation::Silu:
-      return v / (1.0f + std::exp(-v));
-    case Activation::Relu:
-      return std::max(v, 0.0f);
-    case Activation::Sigmoid:
-      return 1.0f / (1.0f + std::exp(-v));
-    case Activation::Tanh:
-      return std::tanh(v);
-    case Activation::Identity:
-      break;
-  }
-  return v;
+void out_of_memory(size_t bytes) {
+  throw Error(kBadOption, "out of memory: " + std::to_string(bytes >> 20) + " MB could not be had");
+}
+
+// Weights are read from end to end: aligned for whole vectors, in huge pages where the system has them.
+std::shared_ptr<char> aligned(size_t bytes) {
+  const bool huge = bytes >= 2 * kHugePage;
+  const size_t alignment = huge ? kHugePage : 64, size = (bytes + alignment - 1) / alignment * alignment;
+  auto* data = static_cast<char*>(std::aligned_alloc(alignment, std::max(size, alignment)));
+  if (!data) out_of_memory(bytes);
+#if defined(__linux__)
+  if (huge) ::madvise(data, size, MADV_HUGEPAGE);
+#endif
+  return {data, [](char* p) { std::free(p); }};
 }
 
 template <typename T>
-T element(const Matrix& m, int64_t index) {
+T load(const char* p) {
   T value;
-  std::memcpy(&value, m.data + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  std::memcpy(&value, p, sizeof value);
   return value;
-}
-
-float weight_at(const Matrix& m, int64_t index) {
-  switch (m.type) {
-    case DType::BF16:
-      return bf16_to_float(element<uint16_t>(m, index));
-    case DType::F16:
-      return f16_to_float(element<uint16_t>(m, index));
-    default:
-      return element<float>(m, index);
-  }
 }
 
 }  // namespace
@@ -66,8 +61,7 @@ int default_threads() {
 Buffer CpuBackend::allocate(size_t floats) {
   // calloc leaves large blocks to the kernel's zero pages, which cost nothing until they are written.
   auto* data = static_cast<float*>(std::calloc(std::max<size_t>(1, floats), sizeof(float)));
-  if (!data)
-    throw Error(kBadOption, "out of memory: " + std::to_string(floats * sizeof(float) >> 20) + " MB could not be had");
+  if (!data) out_of_memory(floats * sizeof(float));
   return Buffer(data, floats, [](float* p) { std::free(p); });
 }
 
@@ -75,28 +69,119 @@ void CpuBackend::copy(float* to, const float* from, size_t floats) {
   std::memcpy(to, from, floats * sizeof(float));
 }
 
-Matrix CpuBackend::pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) {
-  auto storage = std::make_shared<const std::vector<char>>(std::move(bytes));
-  return {storage, storage->data(), type, rows, cols};
+template <typename Task>
+void CpuBackend::split(int64_t count, int64_t grain, int64_t work, Task task) {
+  const int64_t grains = (count + grain - 1) / grain, threads = pool_.threads();
+  const int64_t wanted = std::min(work / (kWorthSplitting / 2), threads * kPartsPerThread);
+  if (threads == 1 || work < kWorthSplitting || grains < 2) return task(0, count);
+  // A number of parts that the threads share evenly.
+  const int64_t parts = std::min(grains, std::max(threads, wanted / threads * threads));
+  pool_.run(static_cast<int>(parts), [&](int part) {
+    const int64_t begin = grains * part / parts * grain, end = grains * (part + 1) / parts * grain;
+    task(begin, std::min(count, end));
+  });
 }
 
-void CpuBackend::split(int64_t count, int64_t work, const std::function<void(int64_t, int64_t)>& task) {
-  const int64_t parts = work < kWorthSplitting ? 1 : std::min<int64_t>(count, pool_.threads());
-  if (parts <= 1) return task(0, count);
-  pool_.run(static_cast<int>(parts), [&](int part) { task(count * part / parts, count * (part + 1) / parts); });
+void CpuBackend::each(int64_t count, const std::function<void(int64_t)>& task) {
+  if (count == 1) return task(0);
+  pool_.run(static_cast<int>(count), [&](int part) { task(part); });
+}
+
+Matrix CpuBackend::pack(const StoredMatrix& stored) {
+  Matrix out{.data = {},
+             .type = stored.type,
+             .rows = stored.rows,
+             .cols = stored.cols,
+             .bytes = 0,
+             .table = false,
+             .group = stored.group,
+             .bits = stored.bits};
+  const int64_t tiles = tile_count(out), bytes = tile_bytes(out);
+  out.bytes = static_cast<size_t>(tiles * bytes);
+  const std::shared_ptr<char> data = aligned(out.bytes);
+  split(tiles, 1, stored.rows * stored.cols * 4, [&](int64_t begin, int64_t end) {
+    std::memset(data.get() + begin * bytes, 0, static_cast<size_t>((end - begin) * bytes));
+    for (int64_t tile = begin; tile < end; ++tile) pack_tile(stored, out, tile, data.get() + tile * bytes);
+  });
+  out.data = data;
+  return out;
+}
+
+Matrix CpuBackend::pack_table(StoredMatrix stored) {
+  auto bytes = std::make_shared<std::vector<char>>(std::move(stored.bytes));
+  return {.data = {bytes, bytes->data()},
+          .type = stored.type,
+          .rows = stored.rows,
+          .cols = stored.cols,
+          .bytes = bytes->size(),
+          .table = true};
 }
 
 void CpuBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
                         bool add) {
-  const GemmArgs args{w.data, x, x_stride, y, y_stride, w.cols, add};
+  if (!is_quantized(w.type)) return linear_floats(w, x, x_stride, y, y_stride, n, add);
+  if (inputs_ == Inputs::Floats) return linear_exact(w, x, x_stride, y, y_stride, n, add);
+  linear_codes(w, x, x_stride, y, y_stride, n, add);
+}
+
+void CpuBackend::linear_floats(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+                               bool add) {
+  const GemmArgs args{w.data.get(), tile_bytes(w), x, x_stride, y, y_stride, w.cols, w.rows, add};
   const GemmKernel gemm = w.type == DType::BF16  ? kernels_.gemm_bf16
                           : w.type == DType::F16 ? kernels_.gemm_f16
                                                  : kernels_.gemm_f32;
-  const int64_t work = n * w.rows * w.cols;
+  const int64_t work = n * w.rows * w.cols, tiles = tile_count(w);
   // Convolutions have many rows and few outputs, single steps the reverse.
-  if (n > w.rows) return split(n, work, [&](int64_t begin, int64_t end) { gemm(args, begin, end, 0, w.rows); });
-  split((w.rows + 3) / 4, work,
-        [&](int64_t begin, int64_t end) { gemm(args, 0, n, 4 * begin, std::min(w.rows, 4 * end)); });
+  if (n / 8 > tiles) return split(n, 8, work, [&](int64_t begin, int64_t end) { gemm(args, begin, end, 0, tiles); });
+  split(tiles, 4, work, [&](int64_t begin, int64_t end) { gemm(args, 0, n, begin, end); });
+}
+
+void CpuBackend::linear_exact(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+                              bool add) {
+  const int64_t bytes = tile_bytes(w), cols = packed_cols(w);
+  split(tile_count(w), 1, n * w.rows * w.cols, [&](int64_t begin, int64_t end) {
+    std::vector<float>& tile = work().unpacked;
+    tile.resize(static_cast<size_t>(cols * kTileRows));
+    for (int64_t t = begin; t < end; ++t) {
+      unpack_tile(w, w.data.get() + t * bytes, tile.data());
+      const GemmArgs args{reinterpret_cast<const char*>(tile.data()),
+                          0,
+                          x,
+                          x_stride,
+                          y + t * kTileRows,
+                          y_stride,
+                          w.cols,
+                          w.rows - t * kTileRows,
+                          add};
+      kernels_.gemm_f32(args, 0, n, 0, 1);
+    }
+  });
+}
+
+void CpuBackend::linear_codes(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+                              bool add) {
+  Work& own = work();
+  const int64_t blocks = packed_cols(w) / 32;
+  own.codes.resize(static_cast<size_t>(n * blocks * 32 * kernels_.code_bytes));
+  own.scales.resize(static_cast<size_t>(n * blocks));
+  own.sums.resize(own.scales.size());
+  const auto quantize = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      kernels_.quantize(x + i * x_stride, w.cols, blocks,
+                        &own.codes[static_cast<size_t>(i * blocks * 32 * kernels_.code_bytes)],
+                        &own.scales[static_cast<size_t>(i * blocks)], &own.sums[static_cast<size_t>(i * blocks)]);
+  };
+  split(n, 1, n * w.cols * 4, quantize);
+  const QuantArgs args{
+      w.data.get(), tile_bytes(w), own.codes.data(), own.scales.data(), own.sums.data(), blocks, y, y_stride, w.rows,
+      add};
+  const QuantKernel gemm = w.type == DType::Q8_0   ? kernels_.q8_0
+                           : w.type == DType::Q4_0 ? kernels_.q4_0
+                           : w.type == DType::Q4_K ? kernels_.q4_k
+                           : w.type == DType::I8   ? kernels_.i8
+                           : w.bits == 4           ? kernels_.u4
+                                                   : kernels_.u8;
+  split(tile_count(w), 1, n * w.rows * w.cols, [&](int64_t begin, int64_t end) { gemm(args, 0, n, begin, end); });
 }
 
 void CpuBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) {
@@ -108,41 +193,54 @@ void CpuBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_strid
     if (id == -1) continue;
     if (id < 0 || id >= table.rows)
       throw Error(kBadOption, "token " + std::to_string(id) + " is outside the table of " + std::to_string(table.rows));
-    for (int64_t d = 0; d < dim; ++d) row[d] += weight_at(table, id * dim + d);
+    const char* data = table.data.get();
+    if (!table.table) {
+      const char* tile = data + id / kTileRows * tile_bytes(table) + id % kTileRows * 4;
+      for (int64_t d = 0; d < dim; ++d) row[d] += load<float>(tile + d * kTileRows * 4);
+    } else if (table.type == DType::Q8_0) {
+      const char* blocks = data + id * stored_bytes(DType::Q8_0, (dim + 31) / 32 * 32);
+      float values[32];
+      for (int64_t d = 0; d < dim; ++d) {
+        if (d % 32 == 0) dequantize(DType::Q8_0, blocks + d / 32 * 34, 32, values);
+        row[d] += values[d % 32];
+      }
+    } else {
+      const char* at = data + id * dim * dtype_bytes(table.type);
+      for (int64_t d = 0; d < dim; ++d)
+        row[d] += table.type == DType::F32    ? load<float>(at + 4 * d)
+                  : table.type == DType::BF16 ? bf16_to_float(load<uint16_t>(at + 2 * d))
+                                              : f16_to_float(load<uint16_t>(at + 2 * d));
+    }
   }
 }
 
 void CpuBackend::norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) {
-  for (int64_t i = 0; i < n; ++i, x += dim, y += dim) {
-    double mean = 0, square = 0;
-    if (norm.kind == NormKind::Layer) {
-      for (int64_t d = 0; d < dim; ++d) mean += x[d];
-      mean /= static_cast<double>(dim);
-    }
-    for (int64_t d = 0; d < dim; ++d) square += (x[d] - mean) * (x[d] - mean);
-    const float inverse = static_cast<float>(1.0 / std::sqrt(square / static_cast<double>(dim) + norm.eps));
-    const float centre = static_cast<float>(mean);
-    for (int64_t d = 0; d < dim; ++d) {
-      const float scaled = (x[d] - centre) * inverse * norm.weight[static_cast<size_t>(d)];
-      y[d] = norm.bias.empty() ? scaled : scaled + norm.bias[static_cast<size_t>(d)];
-    }
-  }
+  for (int64_t i = 0; i < n; ++i)
+    kernels_.norm(x + i * dim, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), norm.eps,
+                  norm.kind == NormKind::Layer, y + i * dim, dim);
 }
 
 void CpuBackend::activate(Activation kind, const float* x, float* y, int64_t count, float alpha) {
-  split(count, count * 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] = activation(kind, x[i], alpha);
-  });
+  split(count, 64, count * 4,
+        [&](int64_t begin, int64_t end) { kernels_.activate(kind, x + begin, y + begin, end - begin, alpha); });
 }
 
 void CpuBackend::gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) {
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < h; ++j) y[i * h + j] = activation(kind, x[i * 2 * h + j]) * x[i * 2 * h + h + j];
+  const auto row = [&](int64_t i) { kernels_.gate(kind, x + i * 2 * h, x + i * 2 * h + h, y + i * h, h); };
+  split(n, 1, n * h * 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) row(i);
+  });
 }
 
 void CpuBackend::add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) {
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t d = 0; d < dim; ++d) x[i * dim + d] += scale ? scale[d] * update[i * dim + d] : update[i * dim + d];
+  for (int64_t i = 0; i < n; ++i) {
+    float* to = x + i * dim;
+    const float* from = update + i * dim;
+    if (scale)
+      for (int64_t d = 0; d < dim; ++d) to[d] += scale[d] * from[d];
+    else
+      for (int64_t d = 0; d < dim; ++d) to[d] += from[d];
+  }
 }
 
 void CpuBackend::add_bias(float* y, const float* bias, int64_t n, int64_t dim) {
@@ -150,30 +248,66 @@ void CpuBackend::add_bias(float* y, const float* bias, int64_t n, int64_t dim) {
     for (int64_t d = 0; d < dim; ++d) y[i * dim + d] += bias[d];
 }
 
+const float* CpuBackend::rotations(const AttentionShape& shape, std::span<const Row> rows) {
+  Work& own = work();
+  const int64_t half = shape.head_dim / 2;
+  bool same = own.period == shape.max_period && own.half == half && own.positions.size() == rows.size();
+  for (size_t i = 0; same && i < rows.size(); ++i) same = own.positions[i] == rows[i].position;
+  if (same) return own.rotations.data();
+  own.period = shape.max_period;
+  own.half = half;
+  own.positions.clear();
+  own.rotations.clear();
+  for (const Row& row : rows) {
+    own.positions.push_back(row.position);
+    for (int64_t i = 0; i < half; ++i) {
+      // float32 throughout, like the reference: at large positions the rounding of the angle is part of the model.
+      const float frequency =
+          std::exp(static_cast<float>(i) * (-std::log(shape.max_period) * 2.0f / static_cast<float>(shape.head_dim)));
+      const float angle = frequency * static_cast<float>(row.position);
+      own.rotations.push_back(std::cos(angle));
+      own.rotations.push_back(std::sin(angle));
+    }
+  }
+  return own.rotations.data();
+}
+
 void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) {
-  const int64_t q_width = shape.q_width(), kv_width = shape.kv_width(), half = shape.head_dim / 2;
+  const int64_t q_width = shape.q_width(), kv_width = shape.kv_width(), dim = shape.head_dim, half = dim / 2;
+  const float* rotation = shape.rope ? rotations(shape, rows) : nullptr;
   for (const Row& row : rows) {
     float *k = qkv + q_width, *v = k + kv_width;
-    if (shape.rope) {
+    const auto rotate = [&](float* head) {
       for (int64_t i = 0; i < half; ++i) {
-        // float32 throughout, like the reference: at large positions the rounding of the angle is part of the model.
-        const float frequency =
-            std::exp(static_cast<float>(i) * (-std::log(shape.max_period) * 2.0f / static_cast<float>(shape.head_dim)));
-        const float angle = frequency * static_cast<float>(row.position);
-        const float cosine = std::cos(angle), sine = std::sin(angle);
         const int64_t a = shape.rope_interleaved ? 2 * i : i, b = shape.rope_interleaved ? a + 1 : i + half;
-        const auto rotate = [&](float* head) {
-          const float re = head[a], im = head[b];
-          head[a] = re * cosine - im * sine;
-          head[b] = re * sine + im * cosine;
-        };
-        for (int h = 0; h < shape.heads; ++h) rotate(qkv + h * shape.head_dim);
-        for (int h = 0; h < shape.kv_heads; ++h) rotate(k + h * shape.head_dim);
+        const float re = head[a], im = head[b];
+        head[a] = re * rotation[2 * i] - im * rotation[2 * i + 1];
+        head[b] = re * rotation[2 * i + 1] + im * rotation[2 * i];
+      }
+    };
+    if (shape.rope) {
+      for (int h = 0; h < shape.heads; ++h) rotate(qkv + h * dim);
+      for (int h = 0; h < shape.kv_heads; ++h) rotate(k + h * dim);
+      rotation += dim;
+    }
+    KvCache& cache = *row.cache;
+    const int64_t at = row.position % cache.capacity(), page = at / cache.page(), in = at % cache.page();
+    cache.reserve(*this, at + 1);
+    for (int h = 0; h < shape.kv_heads; ++h) {
+      char *key = cache.keys(page, layer, h), *value = cache.values(page, layer, h);
+      if (cache.type() == KvType::F32) {
+        std::memcpy(key + in * dim * 4, k + h * dim, static_cast<size_t>(dim) * 4);
+        std::memcpy(value + in * dim * 4, v + h * dim, static_cast<size_t>(dim) * 4);
+      } else if (cache.type() == KvType::F16) {
+        kernels_.to_f16(k + h * dim, dim, reinterpret_cast<uint16_t*>(key) + in * dim);
+        kernels_.to_f16(v + h * dim, dim, reinterpret_cast<uint16_t*>(value) + in * dim);
+      } else {
+        cache.key_scales(page, layer, h)[in] =
+            kernels_.to_q8(k + h * dim, dim, reinterpret_cast<int8_t*>(key) + in * dim);
+        cache.value_scales(page, layer, h)[in] =
+            kernels_.to_q8(v + h * dim, dim, reinterpret_cast<int8_t*>(value) + in * dim);
       }
     }
-    const int64_t at = row.position % row.cache->capacity() * kv_width;
-    std::memcpy(row.cache->keys(layer) + at, k, static_cast<size_t>(kv_width) * sizeof(float));
-    std::memcpy(row.cache->values(layer) + at, v, static_cast<size_t>(kv_width) * sizeof(float));
     qkv += q_width + 2 * kv_width;
   }
 }
@@ -181,27 +315,53 @@ void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, std:
 void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out,
                         std::span<const Row> rows) {
   const int64_t stride = shape.q_width() + 2 * shape.kv_width();
-  int64_t work = 0;
-  for (const Row& row : rows) work += (row.position - row.first + 1) * shape.q_width() * 2;
-  split(static_cast<int64_t>(rows.size()) * shape.heads, work, [&](int64_t begin, int64_t end) {
-    std::vector<float> scores;
+  int64_t seen = 0;
+  for (const Row& row : rows) seen += (row.position - row.first + 1) * shape.q_width() * 2;
+  split(static_cast<int64_t>(rows.size()) * shape.heads, 1, seen, [&](int64_t begin, int64_t end) {
+    Work& own = work();
     for (int64_t item = begin; item < end; ++item) {
       const int64_t i = item / shape.heads, head = item % shape.heads;
       const Row& row = rows[static_cast<size_t>(i)];
-      const int64_t column = head / (shape.heads / shape.kv_heads) * shape.head_dim;
-      scores.resize(static_cast<size_t>(row.position - row.first + 1));
-      kernels_.attend({qkv + i * stride + head * shape.head_dim, row.cache->keys(layer) + column,
-                       row.cache->values(layer) + column, shape.kv_width(), row.cache->capacity(), shape.head_dim,
-                       row.first, row.position, scores.data(), out + i * shape.q_width() + head * shape.head_dim});
+      const KvCache& cache = *row.cache;
+      const int kv_head = static_cast<int>(head / (shape.heads / shape.kv_heads));
+      const int64_t pages = (std::min(row.position + 1, cache.capacity()) + cache.page() - 1) / cache.page();
+      own.scores.resize(static_cast<size_t>(row.position - row.first + 1));
+      own.pages.resize(static_cast<size_t>(2 * pages));
+      own.page_scales.resize(own.pages.size());
+      for (int64_t page = 0; page < pages; ++page) {
+        const auto key = static_cast<size_t>(page), value = static_cast<size_t>(pages + page);
+        own.pages[key] = cache.keys(page, layer, kv_head);
+        own.pages[value] = cache.values(page, layer, kv_head);
+        if (cache.type() != KvType::Q8) continue;
+        own.page_scales[key] = cache.key_scales(page, layer, kv_head);
+        own.page_scales[value] = cache.value_scales(page, layer, kv_head);
+      }
+      const AttendArgs args{qkv + i * stride + head * shape.head_dim,
+                            own.pages.data(),
+                            own.pages.data() + pages,
+                            own.page_scales.data(),
+                            own.page_scales.data() + pages,
+                            cache.page(),
+                            cache.capacity(),
+                            shape.head_dim,
+                            row.first,
+                            row.position,
+                            own.scores.data(),
+                            out + i * shape.q_width() + head * shape.head_dim};
+      if (cache.type() == KvType::F32)
+        kernels_.attend_f32(args);
+      else if (cache.type() == KvType::F16)
+        kernels_.attend_f16(args);
+      else
+        kernels_.attend_q8(args);
     }
   });
 }
 
 void CpuBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) {
-  const auto* entries = reinterpret_cast<const float*>(table.data);
-  split(n, n * table.rows * table.cols, [&](int64_t begin, int64_t end) {
+  split(n, 1, n * table.rows * table.cols, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      codes[i] = kernels_.nearest(entries, table.rows, table.cols, x + i * table.cols);
+      codes[i] = kernels_.nearest(table.data.get(), table.rows, table.cols, x + i * table.cols);
   });
 }
 

@@ -1,23 +1,29 @@
-// The CPU backend: the readable f32 reference of the house, with its inner loops in kernels.inc.
+// The CPU backend: packs weights, splits operations over threads, and leaves the inner loops to kernels.inc.
 #pragma once
 
 #include "core/thread_pool.h"
-#include "cpu/kernels.h"
+#include "cpu/choose.h"
 #include "model/backend.h"
 
 namespace moshi {
 
+// How the inputs of quantized layers are multiplied: as floats with the exact values of the weights, or, much faster,
+// rounded to 8 bits by blocks of 32.
+enum class Inputs : uint8_t { Floats, Codes };
+
 class CpuBackend : public Backend {
  public:
   // isa as in choose_kernels.
-  explicit CpuBackend(int threads, const char* isa = nullptr) : pool_(threads), kernels_(choose_kernels(isa)) {}
+  explicit CpuBackend(int threads, const char* isa = nullptr, Inputs inputs = Inputs::Codes)
+      : pool_(threads), kernels_(choose_kernels(isa)), inputs_(inputs), work_(static_cast<size_t>(pool_.threads())) {}
 
   std::string name() const override { return std::string("cpu-") + kernels_.isa; }
   int threads() const { return pool_.threads(); }
 
   Buffer allocate(size_t floats) override;
   void copy(float* to, const float* from, size_t floats) override;
-  Matrix pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) override;
+  Matrix pack(const StoredMatrix& stored) override;
+  Matrix pack_table(StoredMatrix stored) override;
   void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
               bool add) override;
   void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) override;
@@ -29,13 +35,37 @@ class CpuBackend : public Backend {
   void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) override;
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) override;
+  void each(int64_t count, const std::function<void(int64_t)>& task) override;
 
  private:
-  // Splits [0, count) over the threads when the whole is worth it (about `work` multiply-adds); task(begin, end).
-  void split(int64_t count, int64_t work, const std::function<void(int64_t, int64_t)>& task);
+  // What one thread needs for itself.
+  struct Work {
+    std::vector<float> scores, unpacked, scales;
+    std::vector<char> codes;
+    std::vector<int32_t> sums;
+    std::vector<const char*> pages;
+    std::vector<const float*> page_scales;
+    // The rotations of the rows it last saw.
+    std::vector<int64_t> positions;
+    std::vector<float> rotations;  // [rows, head_dim / 2, 2]
+    float period = 0;
+    int64_t half = 0;
+  };
+  Work& work() { return work_[static_cast<size_t>(ThreadPool::worker())]; }
+  // Splits [0, count) over the threads when the whole is worth it (about `work` multiply-adds); task(begin, end). No
+  // part but the last is cut inside of `grain`.
+  template <typename Task>
+  void split(int64_t count, int64_t grain, int64_t work, Task task);
+  void linear_floats(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+                     bool add);
+  void linear_exact(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n, bool add);
+  void linear_codes(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n, bool add);
+  const float* rotations(const AttentionShape& shape, std::span<const Row> rows);
 
   ThreadPool pool_;
   const Kernels& kernels_;
+  Inputs inputs_;
+  std::vector<Work> work_;  // by worker
 };
 
 // The number of threads that suits this machine: its physical cores, within the process's CPU limits.

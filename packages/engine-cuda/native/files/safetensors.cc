@@ -2,7 +2,6 @@
 
 #include "core/error.h"
 #include "files/json.h"
-#include "files/values.h"
 
 namespace moshi {
 
@@ -13,9 +12,10 @@ namespace {
 constexpr uint64_t kMaxHeader = 16 << 20;
 
 const std::map<std::string, DType>& dtypes() {
-  static const std::map<std::string, DType> kTypes = {
-      {"F32", DType::F32}, {"F16", DType::F16}, {"BF16", DType::BF16}, {"F64", DType::F64}, {"I64", DType::I64},
-      {"I32", DType::I32}, {"I16", DType::I16}, {"I8", DType::I8},     {"U8", DType::U8},   {"BOOL", DType::Bool}};
+  static const std::map<std::string, DType> kTypes = {{"F32", DType::F32}, {"F16", DType::F16},  {"BF16", DType::BF16},
+                                                      {"F64", DType::F64}, {"I64", DType::I64},  {"I32", DType::I32},
+                                                      {"I16", DType::I16}, {"I8", DType::I8},    {"U8", DType::U8},
+                                                      {"U32", DType::U32}, {"BOOL", DType::Bool}};
   return kTypes;
 }
 
@@ -51,18 +51,6 @@ TensorInfo parse_tensor(const Json& entry, const std::string& what, uint64_t dat
 
 }  // namespace
 
-const char* dtype_name(DType type) {
-  for (const auto& [name, one] : dtypes())
-    if (one == type) return name.c_str();
-  return "";
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
-
 Safetensors::Safetensors(const std::string& path) : file_(path) {
   if (file_.size() < 8) throw Error(kBadFile, path + ": too short to be a safetensors file");
   unsigned char raw[8];
@@ -80,34 +68,6 @@ Safetensors::Safetensors(const std::string& path) : file_(path) {
     tensors_.emplace(name,
                      parse_tensor(entry, path + ": tensor '" + name + "'", 8 + length, file_.size() - 8 - length));
   }
-}
-
-const TensorInfo& Safetensors::info(const std::string& name) const {
-  const auto it = tensors_.find(name);
-  if (it == tensors_.end())
-    throw Error(kBadModel,
-                path() + ": has no tensor '" + name + "'; these weights and this config do not belong together");
-  return it->second;
-}
-
-std::vector<float> Safetensors::floats(const std::string& name) const {
-  const TensorInfo& tensor = info(name);
-  std::vector<float> out(static_cast<size_t>(tensor.count()));
-  std::vector<char> raw(tensor.bytes);
-  read(tensor, raw.data());
-  if (!to_floats(tensor.type, raw.data(), out.size(), out.data()))
-    throw Error(kBadModel, path() + ": tensor '" + name + "' should hold floating-point numbers");
-  return out;
-}
-
-std::vector<int64_t> Safetensors::integers(const std::string& name) const {
-  const TensorInfo& tensor = info(name);
-  std::vector<int64_t> out(static_cast<size_t>(tensor.count()));
-  std::vector<char> raw(tensor.bytes);
-  read(tensor, raw.data());
-  if (!to_integers(tensor.type, raw.data(), out.size(), out.data()))
-    throw Error(kBadModel, path() + ": tensor '" + name + "' should hold whole numbers");
-  return out;
 }
 
 }  // namespace moshi

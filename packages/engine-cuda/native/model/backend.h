@@ -9,11 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "core/activation.h"
 #include "core/dtype.h"
 
 namespace moshi {
 
-// Memory on the backend's device. Fresh memory reads as zeros; pages are only taken when first written.
+// Memory on the backend's device. Fresh memory reads as zeros; the system gives it only when it is first written.
 class Buffer {
  public:
   Buffer() = default;
@@ -27,23 +28,30 @@ class Buffer {
   size_t count_ = 0;
 };
 
-// A weight matrix [rows, cols] in whatever form the backend packs it. Copies share the storage.
-struct Matrix {
-  std::shared_ptr<const std::vector<char>> storage;
-  const char* data = nullptr;
-  DType type = DType::F32;
+// A weight matrix [rows, cols] as files hold it, row-major.
+struct StoredMatrix {
+  DType type = DType::F32;  // F32, F16, BF16, Q8_0, Q4_0, Q4_K, I8 or U8
   int64_t rows = 0, cols = 0;
-  explicit operator bool() const { return data != nullptr; }
-  // Rows [begin, begin + count), sharing the storage: the published depth weights stack one matrix a codebook.
-  Matrix slice(int64_t begin, int64_t count) const {
-    Matrix part = *this;
-    part.data = data + begin * cols * dtype_bytes(type);
-    part.rows = count;
-    return part;
-  }
+  std::vector<char> bytes;  // rows of elements or blocks; the last block of a row may reach beyond cols
+  // I8: scales [rows], value = scale * code. U8: scales and offsets [rows, cols / group], value = scale * code +
+  // offset.
+  std::vector<float> scales, offsets;
+  int64_t group = 0;
+  int bits = 8;  // U8: codes fit into so many, 4 or 8
 };
 
-enum class Activation : uint8_t { Identity, Elu, Gelu, Silu, Relu, Sigmoid, Tanh };
+// A weight matrix [rows, cols] in whatever form the backend packs it. Copies share the storage.
+struct Matrix {
+  std::shared_ptr<const char> data;
+  DType type = DType::F32;
+  int64_t rows = 0, cols = 0;
+  size_t bytes = 0;    // what it takes
+  bool table = false;  // row-major, for embed() alone
+  int64_t group = 0;   // U8: columns that share a scale
+  int bits = 8;        // U8: of a code
+  explicit operator bool() const { return data != nullptr; }
+};
+
 enum class NormKind : uint8_t { Layer, Rms };
 
 struct Norm {
@@ -52,27 +60,7 @@ struct Norm {
   std::vector<float> weight, bias;  // bias is empty for RMS
 };
 
-// Keys and values of one session for all layers of one transformer: a ring over positions.
-class KvCache {
- public:
-  KvCache() = default;
-  KvCache(Buffer memory, int layers, int64_t capacity, int64_t width)
-      : memory_(std::move(memory)), layers_(layers), capacity_(capacity), width_(width) {}
-  static size_t floats(int layers, int64_t capacity, int64_t width) {
-    return static_cast<size_t>(layers) * 2 * static_cast<size_t>(capacity) * static_cast<size_t>(width);
-  }
-  int64_t capacity() const { return capacity_; }
-  int layers() const { return layers_; }
-  int64_t width() const { return width_; }
-  // [capacity, width], position p at row p % capacity.
-  float* keys(int layer) const { return memory_.data() + static_cast<int64_t>(layer) * 2 * capacity_ * width_; }
-  float* values(int layer) const { return keys(layer) + capacity_ * width_; }
-
- private:
-  Buffer memory_;
-  int layers_ = 0;
-  int64_t capacity_ = 0, width_ = 0;
-};
+class KvCache;
 
 // One row of a transformer call: which session's ring it belongs to, its position, and the oldest position it may see.
 struct Row {
@@ -98,14 +86,16 @@ class Backend {
   virtual Buffer allocate(size_t floats) = 0;
   // From one place on the device to another.
   virtual void copy(float* to, const float* from, size_t floats) = 0;
-  // Takes the stored bytes of a [rows, cols] matrix and packs them for linear() and embed().
-  virtual Matrix pack(DType type, int64_t rows, int64_t cols, std::vector<char> bytes) = 0;
+  // Packs a matrix for linear().
+  virtual Matrix pack(const StoredMatrix& stored) = 0;
+  // Packs a matrix of which only rows are looked up, by embed(): floats or Q8_0.
+  virtual Matrix pack_table(StoredMatrix stored) = 0;
 
   // y[i] = w x[i] (+ y[i] when add); x rows are x_stride apart and may overlap, which makes a convolution a linear
   // layer.
   virtual void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
                       bool add) = 0;
-  // y[i] (+)= table[ids[i * id_stride]]; id -1 stands for zeros.
+  // y[i] (+)= table[ids[i * id_stride]]; id -1 stands for zeros. The table may also be a packed F32 matrix.
   virtual void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) = 0;
   virtual void norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) = 0;
   // alpha is ELU's.
@@ -121,8 +111,11 @@ class Backend {
   // out [n, q] = softmax(q kᵀ / √head_dim) v over the positions each row may see.
   virtual void attend(const AttentionShape& shape, int layer, const float* qkv, float* out,
                       std::span<const Row> rows) = 0;
-  // codes[i] = the row of table [bins, dim] nearest to x[i] in Euclidean distance, the first among equals.
+  // codes[i] = the row of a packed F32 matrix [bins, dim] nearest to x[i] in Euclidean distance, the first among
+  // equals.
   virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) = 0;
+  // task(0) … task(count - 1) in any order, several at once where the device can; each may use the backend.
+  virtual void each(int64_t count, const std::function<void(int64_t)>& task) = 0;
 };
 
 // Working memory that is kept between calls and only ever grows. A model is driven by one thread, so it needs no lock.

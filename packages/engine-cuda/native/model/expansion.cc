@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "files/safetensors.h"
 #include "files/safetensors_writer.h"
 
 namespace moshi {
@@ -14,7 +15,7 @@ constexpr const char* kNumbered[] = {"gating.",          "linears.",  "depformer
                                      "depformer_norms.", "in_projs.", "out_projs."};
 constexpr const char* kEmbedding = "depformer_emb.";
 
-int count_numbered(const Safetensors& file, const std::string& prefix) {
+int count_numbered(const TensorFile& file, const std::string& prefix) {
   int count = 0;
   while (file.has(prefix + std::to_string(count) + ".weight")) ++count;
   return count;
@@ -40,17 +41,17 @@ std::string raised(const std::string& name, const std::string& word, int by, int
 
 }  // namespace
 
-StoredTensors stored_tensors(const Safetensors& file) {
+StoredTensors stored_tensors(const TensorFile& file) {
   StoredTensors out;
   for (const auto& [name, info] : file.tensors()) out[name] = {name, 1, info.type, info.shape};
   return out;
 }
 
-int generated_codebooks(const Safetensors& file) {
+int generated_codebooks(const TensorFile& file) {
   return count_numbered(file, "linears.");
 }
 
-StoredTensors expanded_tensors(const Safetensors& file) {
+StoredTensors expanded_tensors(const TensorFile& file) {
   const int half = generated_codebooks(file), all = count_numbered(file, "emb.");
   if (half < 1 || all != 2 * half)
     throw Error(kBadModel,

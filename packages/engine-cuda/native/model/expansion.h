@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "files/safetensors.h"
+#include "files/tensor_file.h"
 
 namespace moshi {
 
@@ -21,16 +21,16 @@ struct StoredTensor {
 using StoredTensors = std::map<std::string, StoredTensor>;
 
 // The file's tensors as they are.
-StoredTensors stored_tensors(const Safetensors& file);
+StoredTensors stored_tensors(const TensorFile& file);
 
 // The same with twice as many generated codebooks: attention weights of the depth transformer stand twice on dimension
 // 0, the other weights of codebook N are those of N - half. The embedding that would feed the first new codebook exists
 // nowhere and is zeros: nothing of those codebooks is ever heard. Throws Error(kBadModel) unless the file generates
 // half of its codebooks.
-StoredTensors expanded_tensors(const Safetensors& file);
+StoredTensors expanded_tensors(const TensorFile& file);
 
 // Codebooks the file's weights can generate.
-int generated_codebooks(const Safetensors& file);
+int generated_codebooks(const TensorFile& file);
 
 // Writes the expanded form of lm_path to out_path, tensor by tensor, in the types they have; replaces an existing file
 // only when the new one is whole. Throws Error.

@@ -151,18 +151,7 @@ void Generation::replace_cache(std::span<const int32_t> cache) {
 }
 
 Remembered Generation::remember(Backend& backend) const {
-  const KvCache& ring = temporal_.cache;
-  const int64_t used = std::min(temporal_.position, ring.capacity());
-  const size_t part = static_cast<size_t>(used * ring.width());
-  Remembered out{cache_, provided_, offset_, temporal_.position,
-                 backend.allocate(std::max<size_t>(1, 2 * static_cast<size_t>(ring.layers()) * part))};
-  float* to = out.rings.data();
-  for (int layer = 0; layer < ring.layers(); ++layer)
-    for (const float* from : {ring.keys(layer), ring.values(layer)}) {
-      backend.copy(to, from, part);
-      to += part;
-    }
-  return out;
+  return {cache_, provided_, offset_, temporal_.position, temporal_.cache.save(backend, temporal_.position)};
 }
 
 void Generation::recall(Backend& backend, const Remembered& remembered) {
@@ -171,14 +160,7 @@ void Generation::recall(Backend& backend, const Remembered& remembered) {
   provided_ = remembered.provided;
   offset_ = remembered.offset;
   temporal_.position = remembered.position;
-  const KvCache& ring = temporal_.cache;
-  const size_t part = static_cast<size_t>(std::min(temporal_.position, ring.capacity()) * ring.width());
-  const float* from = remembered.rings.data();
-  for (int layer = 0; layer < ring.layers(); ++layer)
-    for (float* to : {ring.keys(layer), ring.values(layer)}) {
-      backend.copy(to, from, part);
-      from += part;
-    }
+  temporal_.cache.restore(backend, remembered.rings);
 }
 
 void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const StepInput> inputs,

@@ -51,8 +51,10 @@ struct Remembered {
   std::vector<int32_t> cache;
   std::vector<uint8_t> provided;
   int64_t offset = 0, position = 0;
-  Buffer rings;  // [layer, k/v, used positions, width]
-  size_t bytes() const { return rings.count() * sizeof(float) + cache.size() * 5; }
+  std::vector<Buffer> rings;  // the pages in use
+  size_t bytes() const {
+    return rings.size() * (rings.empty() ? 0 : rings[0].count() * sizeof(float)) + cache.size() * 5;
+  }
 };
 
 class Generation {

@@ -10,7 +10,7 @@ namespace moshi {
 Lm::Embedding Lm::load_embedding(const Weights& weights, const std::string& name, int64_t entries, int64_t dim,
                                  int64_t low_rank) const {
   Embedding out;
-  out.table = weights.matrix(name + ".weight", entries, low_rank > 0 ? low_rank : dim);
+  out.table = weights.table(name + ".weight", entries, low_rank > 0 ? low_rank : dim);
   if (low_rank > 0) out.low_rank = weights.matrix(name + ".low_rank.weight", dim, low_rank);
   if (config_.norm_embeddings) out.norm = weights.norm(name + ".norm", "layer_norm", out.table.cols);
   return out;
@@ -22,8 +22,8 @@ Lm::Head Lm::load_head(const Weights& weights, const std::string& name, int64_t 
   return head;
 }
 
-Lm::Lm(const Weights& weights, const LmConfig& config, bool live)
-    : backend_(weights.backend()), config_(config), temporal_(weights, "transformer", config.temporal) {
+Lm::Lm(const Weights& weights, const LmConfig& config, bool live, KvType kv)
+    : backend_(weights.backend()), config_(config), kv_(kv), temporal_(weights, "transformer", config.temporal) {
   const int64_t dim = config.temporal.dim;
   // One entry more than the vocabulary: the initial token.
   text_embedding_ = load_embedding(weights, "text_emb", config.text_card + 1, dim, 0);

@@ -17,7 +17,7 @@ inline constexpr int32_t kZeroToken = -1;  // no input at this place: a zero emb
 class Lm {
  public:
   // live: what only draws the user's codebooks, which a conversation is always given, is neither read nor kept.
-  Lm(const Weights& weights, const LmConfig& config, bool live = false);
+  Lm(const Weights& weights, const LmConfig& config, bool live = false, KvType kv = KvType::F32);
 
   const LmConfig& config() const { return config_; }
   int64_t dim() const { return config_.temporal.dim; }
@@ -26,7 +26,7 @@ class Lm {
 
   // The temporal ring of one conversation; `positions` > 0 asks for room for that many instead of the model's context.
   TransformerState make_temporal(int64_t positions = 0) const {
-    return temporal_.make_state(positions > 0 ? positions : config_.temporal.context);
+    return temporal_.make_state(positions > 0 ? positions : config_.temporal.context, kv_);
   }
   // The depth ring: it lives for one step only.
   TransformerState make_depth() const { return depth_->make_state(config_.generated_codebooks); }
@@ -66,6 +66,7 @@ class Lm {
 
   Backend& backend_;
   LmConfig config_;
+  KvType kv_;  // of the temporal ring
   Embedding text_embedding_, depth_text_embedding_;
   std::vector<Embedding> embeddings_, depth_embeddings_;
   Transformer temporal_;

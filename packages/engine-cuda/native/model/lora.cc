@@ -38,7 +38,7 @@ std::pair<std::string, int64_t> split_number(const std::string& stem) {
 }
 
 // The name under which the base has the whole of this weight; empty when it has not.
-std::string whole_name(const Safetensors& base, const std::string& stem) {
+std::string whole_name(const TensorFile& base, const std::string& stem) {
   for (const char* end : {".weight", "_weight"})
     if (base.has(stem + end)) return stem + end;
   return {};
@@ -50,7 +50,7 @@ void Lora::fail(const std::string& why) const {
   throw Error(kBadModel, file_.path() + ": " + why);
 }
 
-Lora::Lora(const std::string& path, const Safetensors& base, int64_t rank, float scale) : file_(path), scale_(scale) {
+Lora::Lora(const std::string& path, const TensorFile& base, int64_t rank, float scale) : file_(path), scale_(scale) {
   std::set<std::string> stems;
   for (const auto& [name, info] : file_.tensors()) {
     const bool a = ends_with(name, kA), b = ends_with(name, kB);
@@ -65,7 +65,7 @@ Lora::Lora(const std::string& path, const Safetensors& base, int64_t rank, float
   for (const std::string& stem : stems) place(base, stem, rank);
 }
 
-void Lora::place(const Safetensors& base, const std::string& stem, int64_t rank) {
+void Lora::place(const TensorFile& base, const std::string& stem, int64_t rank) {
   const std::string a = stem + kA, b = stem + kB;
   const int64_t a_rows = file_.info(a).shape[0], b_rows = file_.info(b).shape[0], own_rank = file_.info(b).shape[1];
   // Stacked ones are as many as the rank goes into the rows of A.
@@ -96,7 +96,7 @@ void Lora::place(const Safetensors& base, const std::string& stem, int64_t rank)
 }
 
 // total: rows the weight must have for the part to fit.
-void Lora::add(const Safetensors& base, const std::string& name, const Part& part, int64_t total) {
+void Lora::add(const TensorFile& base, const std::string& name, const Part& part, int64_t total) {
   const std::vector<int64_t>& shape = base.info(name).shape;
   const int64_t cols = file_.info(part.a).shape[1];
   if (shape != std::vector<int64_t>{total, cols} || part.row + part.rows > total)
@@ -112,34 +112,39 @@ void Lora::add(const Safetensors& base, const std::string& name, const Part& par
   parts.push_back(part);
 }
 
-void Lora::fuse(const std::string& name, DType type, int64_t rows, int64_t cols, char* bytes, Backend& backend) const {
+void Lora::fuse(const std::string& name, DType type, int64_t begin, int64_t rows, int64_t cols, char* bytes,
+                Backend& backend) const {
   const auto found = parts_.find(name);
   if (found == parts_.end()) return;
   const auto width = static_cast<size_t>(cols);
   std::string loaded;
   std::vector<float> a, b, delta, weight;
   for (const Part& part : found->second) {
-    if (part.row >= rows) continue;
+    // The part's own rows that are among those asked for.
+    const int64_t start = std::max<int64_t>(0, begin - part.row), end = std::min(part.rows, begin + rows - part.row);
+    if (start >= end) continue;
     if (loaded != part.a) {
       a = file_.floats(part.a);
       b = file_.floats(part.b);
       loaded = part.a;
     }
     // A row of B A is A transposed applied to a row of B.
-    std::vector<char> transposed(width * static_cast<size_t>(part.rank) * sizeof(float));
+    StoredMatrix transposed{
+        .type = DType::F32, .rows = cols, .cols = part.rank, .bytes = {}, .scales = {}, .offsets = {}};
+    transposed.bytes.resize(width * static_cast<size_t>(part.rank) * sizeof(float));
     for (int64_t c = 0; c < cols; ++c)
       for (int64_t r = 0; r < part.rank; ++r)
-        std::memcpy(&transposed[static_cast<size_t>(c * part.rank + r) * sizeof(float)],
+        std::memcpy(&transposed.bytes[static_cast<size_t>(c * part.rank + r) * sizeof(float)],
                     &a[static_cast<size_t>((part.a_row + r) * cols + c)], sizeof(float));
-    const Matrix down = backend.pack(DType::F32, cols, part.rank, std::move(transposed));
-    const int64_t end = std::min(part.rows, rows - part.row), chunk = std::max<int64_t>(1, kChunk / cols);
-    for (int64_t first = 0; first < end; first += chunk) {
+    const Matrix down = backend.pack(transposed);
+    const int64_t chunk = std::max<int64_t>(1, kChunk / cols);
+    for (int64_t first = start; first < end; first += chunk) {
       const int64_t n = std::min(chunk, end - first);
       delta.resize(static_cast<size_t>(n) * width);
       weight.resize(delta.size());
       backend.linear(down, &b[static_cast<size_t>((part.b_row + first) * part.rank)], part.rank, delta.data(), cols, n,
                      false);
-      char* at = bytes + (part.row + first) * cols * dtype_bytes(type);
+      char* at = bytes + (part.row + first - begin) * cols * dtype_bytes(type);
       to_floats(type, at, weight.size(), weight.data());
       for (size_t i = 0; i < weight.size(); ++i) weight[i] += scale_ * delta[i];
       from_floats(type, weight.data(), weight.size(), at);

@@ -44,9 +44,7 @@ void Transformer::load_layer(const Weights& weights, const std::string& prefix, 
     std::vector<Matrix> out;
     for (const std::string& name : {fused, alternative}) {
       if (!weights.has(prefix + "self_attn." + name)) continue;
-      const Matrix all = weights.matrix(prefix + "self_attn." + name, sets.stored * rows, dim, sets.kept * rows);
-      for (int i = 0; i < sets.kept; ++i) out.push_back(all.slice(i * rows, rows));
-      return out;
+      return weights.matrices(prefix + "self_attn." + name, sets.stored, sets.kept, rows, dim);
     }
     for (int i = 0; i < sets.kept; ++i)
       out.push_back(weights.matrix(prefix + "self_attn." + numbered + "." + std::to_string(i) + ".weight", rows, dim));
@@ -75,11 +73,9 @@ void Transformer::load_layer(const Weights& weights, const std::string& prefix, 
   layers_.push_back(std::move(layer));
 }
 
-TransformerState Transformer::make_state(int64_t capacity) const {
+TransformerState Transformer::make_state(int64_t capacity, KvType type) const {
   TransformerState state;
-  const int64_t width = attention_.kv_width();
-  state.cache =
-      KvCache(backend_.allocate(KvCache::floats(config_.layers, capacity, width)), config_.layers, capacity, width);
+  state.cache = KvCache(type, config_.layers, capacity, attention_.kv_heads, attention_.head_dim);
   return state;
 }
 

@@ -9,6 +9,7 @@
 
 #include "model/backend.h"
 #include "model/config.h"
+#include "model/kv_cache.h"
 #include "model/weights.h"
 
 namespace moshi {
@@ -37,7 +38,7 @@ class Transformer {
   Transformer(const Weights& weights, const std::string& prefix, const TransformerConfig& config, WeightSets sets = {});
 
   const TransformerConfig& config() const { return config_; }
-  TransformerState make_state(int64_t capacity) const;
+  TransformerState make_state(int64_t capacity, KvType type = KvType::F32) const;
   // x [rows, dim] in place.
   void forward(float* x, std::span<const Row> rows, int weight_set = 0) const;
 

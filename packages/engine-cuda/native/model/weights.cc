@@ -4,12 +4,26 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "files/values.h"
+#include "model/convert.h"
 
 namespace moshi {
 
-Weights::Weights(const Safetensors& file, Backend& backend, const WeightsOptions& options)
-    : file_(file), backend_(backend), tensors_(options.expand ? expanded_tensors(file) : stored_tensors(file)) {
+namespace {
+
+StoredMatrix stored_floats(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  StoredMatrix out{.type = DType::F32, .rows = rows, .cols = cols, .bytes = {}, .scales = {}, .offsets = {}};
+  out.bytes.resize(values.size() * sizeof(float));
+  std::memcpy(out.bytes.data(), values.data(), out.bytes.size());
+  return out;
+}
+
+}  // namespace
+
+Weights::Weights(const TensorFile& file, Backend& backend, const WeightsOptions& options)
+    : file_(file),
+      backend_(backend),
+      precision_(options.precision),
+      tensors_(options.expand ? expanded_tensors(file) : stored_tensors(file)) {
   if (!options.lora.empty()) lora_ = std::make_unique<Lora>(options.lora, file, options.lora_rank, options.lora_scale);
 }
 
@@ -21,17 +35,35 @@ const StoredTensor& Weights::stored(const std::string& name) const {
   return it->second;
 }
 
-std::vector<char> Weights::load(const StoredTensor& tensor, int64_t count) const {
-  std::vector<char> out(static_cast<size_t>(count) * static_cast<size_t>(dtype_bytes(tensor.type)));
+const StoredTensor& Weights::checked(const std::string& name, int64_t rows, int64_t cols) const {
+  const StoredTensor& tensor = stored(name);
+  std::vector<int64_t> shape = tensor.shape;
+  while (shape.size() > 2 && shape.back() == 1) shape.pop_back();
+  if (shape != std::vector<int64_t>{rows, cols})
+    throw Error(kBadModel, path() + ": tensor '" + name + "' is " + shape_text(tensor.shape) + ", the config needs " +
+                               shape_text({rows, cols}));
+  return tensor;
+}
+
+StoredMatrix Weights::load(const std::string& name, const StoredTensor& tensor, int64_t begin, int64_t rows,
+                           int64_t cols) const {
+  if (tensor.type != DType::F32 && tensor.type != DType::BF16 && tensor.type != DType::F16)
+    throw Error(kBadModel, path() + ": tensor '" + name +
+                               "' is quantized or of a type that cannot be run yet; use a bf16, f16 or f32 checkpoint");
+  StoredMatrix out{.type = tensor.type, .rows = rows, .cols = cols, .bytes = {}, .scales = {}, .offsets = {}};
+  const auto width = static_cast<uint64_t>(stored_bytes(tensor.type, cols));
+  out.bytes.resize(static_cast<size_t>(rows) * width);
   if (tensor.source.empty()) return out;
-  TensorInfo part = file_.info(tensor.source);
-  part.bytes = std::min<uint64_t>(part.bytes, out.size());
-  file_.read(part, out.data());
-  if (lora_ && part.shape.size() == 2 && part.bytes > 0)
-    lora_->fuse(tensor.source, part.type, std::min(part.shape[0], count / part.shape[1]), part.shape[1], out.data(),
-                backend_);
-  for (size_t done = part.bytes; done < out.size(); done += part.bytes)
-    std::memcpy(&out[done], out.data(), std::min<size_t>(part.bytes, out.size() - done));
+  const TensorInfo& info = file_.info(tensor.source);
+  // Copies stand one above the other: row r of the tensor is row r of the file's, counted round.
+  const int64_t source_rows = static_cast<int64_t>(info.bytes / width);
+  for (int64_t row = 0; row < rows;) {
+    const int64_t from = (begin + row) % source_rows, count = std::min(rows - row, source_rows - from);
+    char* at = &out.bytes[static_cast<size_t>(row) * width];
+    file_.read(info, static_cast<uint64_t>(from) * width, at, static_cast<uint64_t>(count) * width);
+    if (lora_) lora_->fuse(tensor.source, info.type, from, count, cols, at, backend_);
+    row += count;
+  }
   return out;
 }
 
@@ -42,18 +74,23 @@ int64_t Weights::size(const std::string& name, size_t d) const {
   return tensor.shape[d];
 }
 
-Matrix Weights::matrix(const std::string& name, int64_t rows, int64_t cols, int64_t kept) const {
-  const StoredTensor& tensor = stored(name);
-  std::vector<int64_t> shape = tensor.shape;
-  while (shape.size() > 2 && shape.back() == 1) shape.pop_back();
-  if (shape != std::vector<int64_t>{rows, cols})
-    throw Error(kBadModel, path() + ": tensor '" + name + "' is " + shape_text(tensor.shape) + ", the config needs " +
-                               shape_text({rows, cols}));
-  if (tensor.type != DType::F32 && tensor.type != DType::BF16 && tensor.type != DType::F16)
-    throw Error(kBadModel, path() + ": tensor '" + name +
-                               "' is quantized or of a type that cannot be run yet; use a bf16, f16 or f32 checkpoint");
-  if (kept >= 0) rows = std::min(rows, kept);
-  return backend_.pack(tensor.type, rows, cols, load(tensor, rows * cols));
+Matrix Weights::matrix(const std::string& name, int64_t rows, int64_t cols) const {
+  return std::move(matrices(name, 1, 1, rows, cols).front());
+}
+
+std::vector<Matrix> Weights::matrices(const std::string& name, int stored, int kept, int64_t rows, int64_t cols) const {
+  const StoredTensor& tensor = checked(name, stored * rows, cols);
+  const DType type = packed_type(precision_, name, tensor.type, cols);
+  std::vector<Matrix> out;
+  for (int i = 0; i < kept; ++i)
+    out.push_back(backend_.pack(converted(load(name, tensor, i * rows, rows, cols), type)));
+  return out;
+}
+
+Matrix Weights::table(const std::string& name, int64_t rows, int64_t cols) const {
+  const StoredTensor& tensor = checked(name, rows, cols);
+  return backend_.pack_table(
+      converted(load(name, tensor, 0, rows, cols), packed_type(precision_, name, tensor.type, cols)));
 }
 
 std::vector<float> Weights::vector(const std::string& name, int64_t count) const {
@@ -63,17 +100,13 @@ std::vector<float> Weights::vector(const std::string& name, int64_t count) const
   if (have != count)
     throw Error(kBadModel, path() + ": tensor '" + name + "' is " + shape_text(tensor.shape) + ", the config needs " +
                                std::to_string(count) + " values");
-  const std::vector<char> raw = load(tensor, count);
-  std::vector<float> out(static_cast<size_t>(count));
-  if (!to_floats(tensor.type, raw.data(), out.size(), out.data()))
-    throw Error(kBadModel, path() + ": tensor '" + name + "' should hold floating-point numbers");
-  return out;
+  if (tensor.source.empty()) return std::vector<float>(static_cast<size_t>(count));
+  if (tensor.shape.size() == 2) return matrix_floats(load(name, tensor, 0, tensor.shape[0], tensor.shape[1]));
+  return file_.floats(tensor.source);
 }
 
-Matrix Weights::pack(const std::vector<float>& values, int64_t rows, int64_t cols) const {
-  std::vector<char> bytes(values.size() * sizeof(float));
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  return backend_.pack(DType::F32, rows, cols, std::move(bytes));
+Matrix Weights::pack(const std::vector<float>& values, int64_t rows, int64_t cols, DType type) const {
+  return backend_.pack(converted(stored_floats(values, rows, cols), type));
 }
 
 Norm Weights::norm(const std::string& prefix, const std::string& kind, int64_t dim) const {

@@ -5,10 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "files/safetensors.h"
+#include "files/tensor_file.h"
 #include "model/backend.h"
 #include "model/expansion.h"
 #include "model/lora.h"
+#include "model/precision.h"
 
 namespace moshi {
 
@@ -18,12 +19,13 @@ struct WeightsOptions {
   std::string lora;       // the adapter to add; empty = none. It belongs to the file as it is, before it is expanded
   int64_t lora_rank = 0;  // the rank it must have; 0 = any
   float lora_scale = 2;
+  Precision precision = Precision::Stored;
 };
 
 class Weights {
  public:
   // The file must outlive this.
-  Weights(const Safetensors& file, Backend& backend, const WeightsOptions& options = {});
+  Weights(const TensorFile& file, Backend& backend, const WeightsOptions& options = {});
 
   bool has(const std::string& name) const { return tensors_.count(name) > 0; }
   const std::string& path() const { return file_.path(); }
@@ -31,23 +33,31 @@ class Weights {
   // Size of dimension d of the tensor.
   int64_t size(const std::string& name, size_t d) const;
 
-  // A matrix in the type it has on disk; shape must be [rows, cols] (or [rows, cols, 1], a kernel of one). With
-  // `kept` >= 0 only the first so many of its rows are read.
-  Matrix matrix(const std::string& name, int64_t rows, int64_t cols, int64_t kept = -1) const;
+  // A matrix for linear(), in the type the precision asks for; shape must be [rows, cols] (or [rows, cols, 1], a kernel
+  // of one).
+  Matrix matrix(const std::string& name, int64_t rows, int64_t cols) const;
+  // The first `kept` of `stored` matrices [rows, cols] that stand one above the other under one name.
+  std::vector<Matrix> matrices(const std::string& name, int stored, int kept, int64_t rows, int64_t cols) const;
+  // A table for embed().
+  Matrix table(const std::string& name, int64_t rows, int64_t cols) const;
   // Any tensor as floats; throws unless it holds exactly `count` values.
   std::vector<float> vector(const std::string& name, int64_t count) const;
-  // Floats packed as an f32 matrix.
-  Matrix pack(const std::vector<float>& values, int64_t rows, int64_t cols) const;
+  // Floats packed in a type of floats.
+  Matrix pack(const std::vector<float>& values, int64_t rows, int64_t cols, DType type = DType::F32) const;
   // `prefix.weight` and `prefix.bias` (layer norm) or `prefix.alpha` (RMS).
   Norm norm(const std::string& prefix, const std::string& kind, int64_t dim) const;
 
  private:
   const StoredTensor& stored(const std::string& name) const;
-  // The first `count` values as stored, after all that is done to them.
-  std::vector<char> load(const StoredTensor& tensor, int64_t count) const;
+  // Throws unless the tensor is [rows, cols].
+  const StoredTensor& checked(const std::string& name, int64_t rows, int64_t cols) const;
+  // Rows [begin, begin + rows) of a matrix as stored, after all that is done to them.
+  StoredMatrix load(const std::string& name, const StoredTensor& tensor, int64_t begin, int64_t rows,
+                    int64_t cols) const;
 
-  const Safetensors& file_;
+  const TensorFile& file_;
   Backend& backend_;
+  Precision precision_;
   StoredTensors tensors_;
   std::unique_ptr<const Lora> lora_;
 };

@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
     moshi::check_files();
     moshi::check_kernels();
     moshi::check_sampler();
+    moshi::check_threads();
+    moshi::check_topology();
     if (argc > 1) moshi::check_speech(std::string(argv[1]) + "/tokenizer.model");
     if (argc > 1) moshi::check_runtime(argv[1]);
   } catch (const std::exception& error) {

@@ -57,7 +57,7 @@ int main_checked(int argc, char** argv) {
       throw Error(kBadOption, std::string("unknown option ") + argv[at]);
   }
   if (at >= argc) throw Error(kBadOption, "usage: parity [--isa NAME] [--threads N] DIR…");
-  CpuBackend backend(threads, isa);
+  CpuBackend backend(threads, isa, Inputs::Floats);
   for (; at < argc; ++at) {
     std::string folder = argv[at];
     while (folder.size() > 1 && folder.back() == '/') folder.pop_back();

@@ -141,19 +141,6 @@ class PersonaplexCase {
 
   static Ints cache(const Generation& one) { return {one.cache().begin(), one.cache().end()}; }
 
-  // [layer, k/v, 1, heads, context, head_dim] as the case stores it.
-  Floats rings(const Generation& one) const {
-    const KvCache& kv = one.temporal().cache;
-    const int64_t heads = config().temporal.heads, head = lm_->dim() / heads, capacity = kv.capacity();
-    Floats out;
-    for (int layer = 0; layer < kv.layers(); ++layer)
-      for (const float* ring : {kv.keys(layer), kv.values(layer)})
-        for (int64_t h = 0; h < heads; ++h)
-          for (int64_t p = 0; p < capacity; ++p)
-            out.insert(out.end(), ring + p * heads * head + h * head, ring + p * heads * head + (h + 1) * head);
-    return out;
-  }
-
   static Floats flat(const std::vector<Floats>& steps) {
     Floats out;
     for (const Floats& step : steps) out.insert(out.end(), step.begin(), step.end());
@@ -188,7 +175,7 @@ class PersonaplexCase {
     report_.same("state_provided", Ints(one.provided().begin(), one.provided().end()),
                  expected_.integers("state_provided"));
     report_.same("state_offset", Ints{one.steps()}, expected_.integers("state_offset"));
-    report_.close("state_kv", rings(one), expected_.floats("state_kv"));
+    report_.close("state_kv", ring_values(one), expected_.floats("state_kv"));
     prefilled(one);
     wrapped();
     const size_t frames = static_cast<size_t>(expected_.info("gen_user").shape.at(2));
@@ -227,7 +214,7 @@ class PersonaplexCase {
     report_.same("prefill, cache", cache(one), cache(stepped));
     report_.same("prefill, provided", Ints(one.provided().begin(), one.provided().end()),
                  Ints(stepped.provided().begin(), stepped.provided().end()));
-    report_.close("prefill, state_kv", rings(one), expected_.floats("state_kv"));
+    report_.close("prefill, state_kv", ring_values(one), expected_.floats("state_kv"));
   }
 
   // The same run without traces, as the engine steps: depth steps whose result is given anyway are left out.

@@ -81,6 +81,19 @@ Forward step_by_step(const Lm& lm, const Safetensors& expected) {
   return out;
 }
 
+Floats ring_values(const Generation& one) {
+  const KvCache& kv = one.temporal().cache;
+  const auto dim = static_cast<size_t>(kv.head_dim()), width = static_cast<size_t>(kv.width());
+  Floats out;
+  for (int layer = 0; layer < kv.layers(); ++layer)
+    for (const bool values : {false, true}) {
+      const Floats ring = kv.read(layer, values, kv.capacity());
+      for (size_t column = 0; column < width; column += dim)
+        for (size_t at = column; at < ring.size(); at += width) out.insert(out.end(), &ring[at], &ring[at] + dim);
+    }
+  return out;
+}
+
 void compare_masked(Report& report, const std::string& check, Floats got, Floats want) {
   for (size_t i = 0; i < want.size() && i < got.size(); ++i)
     if (want[i] == kNoValue && got[i] == kNoValue) want[i] = got[i] = 0;

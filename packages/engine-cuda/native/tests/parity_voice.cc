@@ -109,26 +109,13 @@ class VoiceCase {
     while (!done) done = reader.read(lm_, mimi_.get(), one);
     report_.same(name + ", state_cache", Ints(one.cache().begin(), one.cache().end()),
                  expected_.integers("state_cache"));
-    report_.close(name + ", state_kv", rings(one), expected_.floats("state_kv"), tolerance);
+    report_.close(name + ", state_kv", ring_values(one), expected_.floats("state_kv"), tolerance);
     if (tolerance > 1e-4) return;
     const Remembered remembered = one.remember(*backend_);
     report_.same(name + ", gen_emitted", live(one), expected_.integers("gen_emitted"));
     Generation copy(lm_, greedy_);
     copy.recall(*backend_, remembered);
     report_.same(name + ", gen_emitted from a copy", live(copy), expected_.integers("gen_emitted"));
-  }
-
-  // [layer, k/v, 1, heads, context, head_dim] as the case stores it.
-  Floats rings(const Generation& one) const {
-    const KvCache& kv = one.temporal().cache;
-    const int64_t heads = lm_.config().temporal.heads, head = lm_.dim() / heads;
-    Floats out;
-    for (int layer = 0; layer < kv.layers(); ++layer)
-      for (const float* ring : {kv.keys(layer), kv.values(layer)})
-        for (int64_t h = 0; h < heads; ++h)
-          for (int64_t p = 0; p < kv.capacity(); ++p)
-            out.insert(out.end(), ring + p * heads * head + h * head, ring + p * heads * head + (h + 1) * head);
-    return out;
   }
 
   Ints live(Generation& one) const {

@@ -1,0 +1,82 @@
+#include "model/kv_cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace moshi {
+
+namespace {
+
+constexpr const char* kNames[] = {"f32", "f16", "q8"};
+
+}  // namespace
+
+KvType parse_kv_type(const std::string& name) {
+  for (size_t i = 0; i < std::size(kNames); ++i)
+    if (name == kNames[i]) return static_cast<KvType>(i);
+  throw Error(kBadOption, "kv '" + printable(name) + "' is none of f32, f16 and q8");
+}
+
+const char* kv_type_name(KvType type) {
+  return kNames[static_cast<size_t>(type)];
+}
+
+KvCache::KvCache(KvType type, int layers, int64_t capacity, int heads, int64_t head_dim)
+    : type_(type),
+      layers_(layers),
+      heads_(heads),
+      head_dim_(head_dim),
+      capacity_(capacity),
+      page_(std::min(capacity, kPage)) {}
+
+size_t KvCache::page_bytes() const {
+  const int64_t heads = int64_t{layers_} * 2 * heads_ * page_;
+  return static_cast<size_t>(heads * (head_dim_ * element_bytes() + (type_ == KvType::Q8 ? 4 : 0)));
+}
+
+void KvCache::reserve(Backend& backend, int64_t rows) {
+  const auto needed = static_cast<size_t>((std::min(rows, capacity_) + page_ - 1) / page_);
+  while (memory_.size() < needed) memory_.push_back(backend.allocate((page_bytes() + 3) / 4));
+}
+
+std::vector<Buffer> KvCache::save(Backend& backend, int64_t rows) const {
+  std::vector<Buffer> out;
+  for (int64_t page = 0; page * page_ < std::min(rows, capacity_); ++page) {
+    const Buffer& from = memory_[static_cast<size_t>(page)];
+    out.push_back(backend.allocate(from.count()));
+    backend.copy(out.back().data(), from.data(), from.count());
+  }
+  return out;
+}
+
+void KvCache::restore(Backend& backend, const std::vector<Buffer>& pages) {
+  reserve(backend, static_cast<int64_t>(pages.size()) * page_);
+  for (size_t i = 0; i < pages.size(); ++i) backend.copy(memory_[i].data(), pages[i].data(), pages[i].count());
+}
+
+std::vector<float> KvCache::read(int layer, bool values, int64_t rows) const {
+  std::vector<float> out(static_cast<size_t>(rows * width()));
+  const int64_t there = std::min(rows, static_cast<int64_t>(memory_.size()) * page_);
+  for (int64_t row = 0; row < there; ++row)
+    for (int head = 0; head < heads_; ++head) {
+      const char* from = part(row / page_, layer, values, head) + row % page_ * head_dim_ * element_bytes();
+      for (int64_t d = 0; d < head_dim_; ++d) {
+        float value;
+        uint16_t half;
+        if (type_ == KvType::F32) {
+          std::memcpy(&value, from + 4 * d, 4);
+        } else if (type_ == KvType::F16) {
+          std::memcpy(&half, from + 2 * d, 2);
+          value = f16_to_float(half);
+        } else {
+          value = scales(row / page_, layer, values, head)[row % page_] * static_cast<float>(from[d]);
+        }
+        out[static_cast<size_t>(row * width() + head * head_dim_ + d)] = value;
+      }
+    }
+  return out;
+}
+
+}  // namespace moshi
