@@ -1,6 +1,7 @@
-// npm test: installs, builds, then every check there is: format, types, native (also under ASan and UBSan), TypeScript, docs, packages.
+// npm test: installs, builds, then every check there is: format, types, native (also under sanitizers and on arm64), TypeScript, docs, packages.
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { arm64 } from './arm64.mjs';
 import { build, make } from './build.mjs';
 import { ROOT, run, step } from './steps.mjs';
 
@@ -11,6 +12,7 @@ await build();
 await make('build the native checks', 'tools');
 await make('build them with ASan and UBSan', 'tools', ['SANITIZE=address,undefined']);
 await make('build them with TSan', 'build-tsan/checks', ['SANITIZE=thread', 'BUILD=build-tsan']);
+await arm64();
 await node('format and lint TypeScript', bin('@biomejs/biome', 'bin/biome'), ['check', '.']);
 await node('format of C++', join(ROOT, 'scripts', 'format-native.mjs'), ['--check']);
 await node('types', bin('typescript', 'bin/tsc'), ['-p', 'tsconfig.json', '--noEmit']);

@@ -1,3 +1,4 @@
+import type { BenchOptions, BenchReport } from '@moshi/engine-cuda';
 import type { Engine } from '@moshi/server';
 import type { ProgressStream } from './progress';
 
@@ -17,10 +18,16 @@ export interface LoadOptions {
   readonly loraScale?: number;
   /** Loads a Moshi checkpoint as PersonaPlex. */
   readonly expand?: boolean;
+  /** The form weights are run in; left out: `auto`, which suits the model. */
+  readonly weights?: 'auto' | WeightForm;
+  /** Elements of the attention's memory; left out: `auto`, which suits the model. */
+  readonly kv?: 'auto' | 'f32' | 'f16' | 'q8';
   /** Cancels a download. */
   readonly signal?: AbortSignal;
   /** Called while files are downloaded; sizes in bytes. */
   readonly onProgress?: (progress: DownloadState) => void;
+  /** Called while weights are quantized. */
+  readonly onQuantize?: (progress: { done: number; total: number }) => void;
 }
 
 /** How far the download of one file is. */
@@ -70,6 +77,64 @@ export interface Models {
   writeVoice(path: string, codes: Int32Array, frames: number): Promise<void>;
   /** Writes a Moshi checkpoint as a PersonaPlex one. */
   expandCheckpoint(model: string, folder: string, options: Pick<LoadOptions, 'signal' | 'onProgress'>): Promise<void>;
+  /** Writes a model's weights in another type. */
+  quantizeCheckpoint(
+    model: string,
+    out: string,
+    options: Pick<LoadOptions, 'threads' | 'signal' | 'onProgress' | 'onQuantize'> & { type: string },
+  ): Promise<{ bytes: number; notes: string[] }>;
+  /** Measures this machine and a model on it. */
+  bench(options: BenchOptions): Promise<BenchReport>;
+  /** Compares a model with a reference on recordings. */
+  evaluate(options: EvaluateOptions): Promise<QualityReport>;
+}
+
+/** What an evaluation may be told. */
+export interface EvaluateOptions extends Omit<LoadOptions, 'slots' | 'voices' | 'kv'> {
+  /** A recording, or a folder of them. */
+  readonly audio: string;
+  /** A form of the same model, or another model. */
+  readonly against?: string;
+  /** Elements of the attention's memory under test. */
+  readonly kv?: 'f32' | 'f16' | 'q8';
+  /** Frames of 80 ms, of all recordings together. */
+  readonly frames?: number;
+  /** Called while it works, in frames. */
+  readonly onEvaluation?: (progress: { stage: 'encoding' | 'reference' | 'tested'; done: number; all: number }) => void;
+}
+
+/** Forms of weights that can be compared. */
+export type WeightForm = 'stored' | 'f16' | 'bf16' | 'q8' | 'mixed' | 'q4';
+
+/** How the draws of one stream of tokens compare: means, null when there are no draws. */
+export interface StreamQuality {
+  readonly draws: number;
+  /** Share of draws in which both find the same token likeliest. */
+  readonly agreement: number | null;
+  /** Kullback-Leibler, nats. */
+  readonly divergence: number | null;
+  /** Place of the reference's token, 1 = the likeliest. */
+  readonly rank: number | null;
+  readonly perplexity: number | null;
+  readonly referencePerplexity: number | null;
+}
+
+/** What `moshi eval --json` prints. */
+export interface QualityReport {
+  readonly model: string;
+  readonly weights: WeightForm;
+  readonly against: string;
+  readonly kv: 'f32' | 'f16' | 'q8';
+  readonly recordings: number;
+  readonly frames: number;
+  /** Cosine between the outputs of the temporal transformers. */
+  readonly hidden: number | null;
+  readonly text: StreamQuality;
+  /** The part of `text` where the reference says something. */
+  readonly words: StreamQuality;
+  readonly audio: readonly StreamQuality[];
+  /** Of text, and the mean of all codebooks. */
+  readonly agreement: { readonly text: number | null; readonly audio: number | null };
 }
 
 /** Voices by name, sorted. */

@@ -13,9 +13,22 @@ export {
   writeWav,
 } from '@moshi/protocol/audio';
 export { CodesError, type CodesFile, readCodes, writeCodes } from './codes';
+export type { BenchReport } from './commands/bench';
 export type { DoctorReport } from './commands/doctor';
 export { ExitCode, type ExitStatus } from './exit';
-export type { Codec, DownloadState, Host, LoadOptions, MachineReport, Models, VoiceList } from './host';
+export type {
+  Codec,
+  DownloadState,
+  EvaluateOptions,
+  Host,
+  LoadOptions,
+  MachineReport,
+  Models,
+  QualityReport,
+  StreamQuality,
+  VoiceList,
+  WeightForm,
+} from './host';
 export type { ProgressStream } from './progress';
 export { run } from './run';
 export { version } from './version';

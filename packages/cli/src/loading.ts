@@ -4,14 +4,23 @@ import type { Codec, DownloadState, Host, LoadOptions, Models } from './host';
 import { ProgressBar } from './progress';
 
 /** What the user chose about the model. */
-export type ModelChoice = Omit<LoadOptions, 'signal' | 'onProgress'>;
+export type ModelChoice = Omit<LoadOptions, 'signal' | 'onProgress' | 'onQuantize'>;
 
 /** What work with the models is given on its way. */
 export type Watch = Required<Pick<LoadOptions, 'signal' | 'onProgress'>>;
 
 /** Loads an engine, with a progress bar for downloads. Throws status 5 with the engine's own words, 2 for bad options. */
 export function loadEngine(host: Host, choice: ModelChoice): Promise<Engine> {
-  return load(host, (models, watch) => models.loadEngine({ ...choice, ...watch }));
+  const bar = new ProgressBar(host.stderr);
+  return load(host, (models, watch) =>
+    models
+      .loadEngine({
+        ...choice,
+        ...watch,
+        onQuantize: ({ done, total }) => bar.update('quantizing', done, total, 'only this once'),
+      })
+      .finally(() => bar.clear()),
+  );
 }
 
 /** Loads only the Mimi codec, as {@link loadEngine} does. */

@@ -3,7 +3,9 @@ import { addBench } from './commands/bench';
 import { addCodec } from './commands/codec';
 import { addConverse } from './commands/converse';
 import { addDoctor } from './commands/doctor';
+import { addEvaluate } from './commands/evaluate';
 import { addExpand } from './commands/expand';
+import { addQuantize } from './commands/quantize';
 import { addServe } from './commands/serve';
 import { addVoice } from './commands/voice';
 import { ExitCode, isAbort, oneLine, statusOf } from './exit';
@@ -67,8 +69,10 @@ function program(host: Host): Command {
   addVoice(command, host);
   addCodec(command, host);
   addExpand(command, host);
+  addQuantize(command, host);
   addDoctor(command, host);
   addBench(command, host);
+  addEvaluate(command, host);
   return command;
 }
 

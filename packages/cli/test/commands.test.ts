@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const COMMANDS = ['serve', 'converse', 'voice', 'encode', 'decode', 'expand', 'doctor'];
+const COMMANDS = ['serve', 'converse', 'voice', 'encode', 'decode', 'expand', 'quantize', 'doctor', 'eval'];
 
 describe('help', () => {
   it('lists the commands and the exit codes', async () => {
@@ -58,6 +58,12 @@ describe('bad usage', () => {
     [['converse', 'a', 'b', '--url', 'ws://x', '--expand'], /leave out --model.*--expand/],
     [['converse', 'a', 'b', '--engine', 'loopback', '--say', 'hi'], /no model: leave out --say/],
     [['converse', 'a', 'b', '--say', ' '], /--say needs words/],
+    [['eval'], /required option '--audio <place>'/],
+    [['eval', '--audio', 'a', '--weights', 'q5'], /auto, stored, f16, bf16, q8, mixed, q4/],
+    [['eval', '--audio', 'a', '--min-agreement', '98'], /number from 0 to 1/],
+    [['eval', '--audio', 'a', '--frames', '0'], /1 to 5000/],
+    [['quantize', 'a', 'b.gguf'], /required option '--type <type>'/],
+    [['quantize', 'a', 'b.gguf', '--type', 'q5'], /q8, mixed, q4, q8_0/],
     [['expand', 'a'], /missing required argument 'out'/],
     [['converse', 'a', 'b', '--tail', '-1'], /0 to 3600/],
     [['converse', 'a', 'b', '--tail', '1e9'], /0 to 3600/],

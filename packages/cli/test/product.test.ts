@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -54,7 +54,7 @@ describe.skipIf(!existsSync(join(root, 'packages/cli/dist/moshi.js')))('the buil
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it('explains itself', async () => {
-    for (const name of ['serve', 'converse', 'voice', 'encode', 'decode', 'expand', 'doctor']) {
+    for (const name of ['serve', 'converse', 'voice', 'encode', 'decode', 'expand', 'quantize', 'doctor', 'eval']) {
       expect((await command('--help')).stdout).toContain(name);
       expect((await command(name, '--help')).stdout).toContain('Usage');
     }
@@ -119,6 +119,20 @@ describe.skipIf(!existsSync(join(root, 'packages/cli/dist/moshi.js')))('the buil
     });
   });
 
+  it('measures what fewer bits cost', async () => {
+    const four = ['eval', '--audio', speech, '--weights', 'q4', '--frames', '60'];
+    const { code, stdout } = await command(...four, '--json');
+    expect(code).toBe(0);
+    const { agreement, frames } = JSON.parse(stdout);
+    expect(frames).toBeGreaterThan(50);
+    expect(agreement.audio).toBeLessThan(1);
+    const missed = await command(...four, '--min-agreement', '1');
+    expect(missed).toMatchObject({ code: 1, stderr: expect.stringContaining('use weights of more bits') });
+    expect(missed.stdout).toContain('embedded: q4 against stored');
+    const same = ['eval', '--audio', speech, '--weights', 'bf16', '--frames', '60', '--min-agreement', '1'];
+    expect(await command(...same)).toMatchObject({ code: 0, stderr: '' });
+  });
+
   it('turns a Moshi model into a PersonaPlex one that speaks with a voice made of a recording', async () => {
     const { defaultModel } = await import('@moshi/engine-cuda');
     const model = join(folder, 'expanded');
@@ -134,6 +148,23 @@ describe.skipIf(!existsSync(join(root, 'packages/cli/dist/moshi.js')))('the buil
     expect(JSON.parse(said.stdout)).toMatchObject({ text: 'the cat is here', said: [{ completed: true }] });
     const wrong = await command('converse', speech, join(folder, 'no.wav'), '--model', model, '--voice', '../reader');
     expect(wrong).toMatchObject({ code: 4, stderr: expect.stringContaining('The voices are reader') });
+  });
+
+  it('quantizes a model into a file that it then speaks with', async () => {
+    const { defaultModel } = await import('@moshi/engine-cuda');
+    const model = join(folder, 'small');
+    await mkdir(model);
+    const source = await defaultModel();
+    for (const name of ['config.json', 'mimi.safetensors', 'mimi_config.json', 'tokenizer.model'])
+      await copyFile(join(source, name), join(model, name));
+    const config = JSON.parse(await readFile(join(model, 'config.json'), 'utf8'));
+    await writeFile(join(model, 'config.json'), JSON.stringify({ ...config, moshi_name: 'small.gguf' }));
+    const made = await command('quantize', source, join(model, 'small.gguf'), '--type', 'q4', '--json');
+    expect(made).toMatchObject({ code: 0 });
+    expect(JSON.parse(made.stdout).bytes).toBeLessThan(10_000_000);
+    expect(await command('quantize', model, join(model, 'small.gguf'), '--type', 'q8')).toMatchObject({ code: 2 });
+    const out = join(folder, 'small.wav');
+    expect(await command('converse', speech, out, '--model', model, '--weights', 'stored')).toMatchObject({ code: 0 });
   });
 
   it('is imported as ES module and required as CommonJS', async () => {

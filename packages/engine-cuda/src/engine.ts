@@ -8,6 +8,7 @@ import { checkNumber, checkWhole, settleSessionOptions } from './options';
 import { EngineSession } from './session';
 import type { EngineInfo, EngineSessionOptions, EngineVoice } from './types';
 import { type VoiceLibrary, voiceLibrary } from './voices';
+import { cachedWeights, checkKv, checkWeights, type QuantizeProgress, type WeightForm } from './weights';
 
 /** What {@link loadEngine} may be told. */
 export interface LoadEngineOptions
@@ -20,13 +21,26 @@ export interface LoadEngineOptions
   lora?: string;
   /** How strongly the adapter acts; left out: the config's `lora_scaling`, 2. */
   loraScale?: number;
+  /**
+   * The form weights are run in: as the file has them (`stored`), or converted while they are loaded to `f16`, `bf16`, `q8` or `q4`, or
+   * to `mixed`, in which only the feed-forward layers of the temporal transformer are q4. `auto`, the default: files of 1 GB and more
+   * are run as q8 unless they are quantized. Quantized weights are kept beside the model, and the next load reads those.
+   */
+  weights?: WeightForm | 'auto';
+  /**
+   * Elements of the attention's memory, which a 7B model fills with 1 MB (`f32`), 0.5 MB (`f16`) or a quarter of one (`q8`) a frame.
+   * `auto`, the default: f16 for files of 1 GB and more, otherwise f32.
+   */
+  kv?: 'auto' | 'f32' | 'f16' | 'q8';
+  /** Called while weights are quantized, several times a second. */
+  onQuantize?: (progress: QuantizeProgress) => void;
   /** Loads a Moshi checkpoint as PersonaPlex: untrained for it, the start of a fine-tuning. */
   expand?: boolean;
   /** Conversations at once, 1 to 256; 1. */
   slots?: number;
   /** Threads of one step, 1 to 256; left out: as many as suit this machine. */
   threads?: number;
-  /** Instruction set of the CPU kernels: `baseline`, `avx2` or `avx512`; left out: the best this CPU runs. */
+  /** Instruction set of the CPU kernels, one of those `inspectHardware` names; left out: the best this CPU runs. */
   isa?: string;
 }
 
@@ -90,22 +104,22 @@ export async function loadEngine(options: LoadEngineOptions = {}): Promise<Engin
   checkWhole('slots', options.slots, 1, 256);
   checkWhole('threads', options.threads, 1, 256);
   checkNumber('loraScale', options.loraScale, -100, 100);
+  checkWeights(options.weights);
+  checkKv(options.kv);
   const voices = voiceLibrary(options);
   const native = addon();
   const files = await engineFiles(options);
+  const { onQuantize, signal, weights = 'auto', threads = 0, isa = '', expand = false } = options;
+  const chosen = { weights, threads, isa, expand };
+  const cache = await cachedWeights(native, files, { ...chosen, onQuantize, signal });
   const engine = await translatedAsync(() =>
-    native.loadEngine(files, {
-      slots: options.slots ?? 1,
-      threads: options.threads ?? 0,
-      isa: options.isa ?? '',
-      loraScale: options.loraScale,
-      expand: options.expand === true,
-    }),
+    native.loadEngine(files, { ...chosen, cache, kv: options.kv ?? 'auto', slots: options.slots ?? 1, loraScale: options.loraScale }),
   );
   return new Engine(engine, options.model ?? 'embedded', options.model !== undefined, voices);
 }
 
-async function engineFiles(options: LoadEngineOptions): Promise<NativeModelFiles> {
+/** The files of a model, downloaded if need be; the embedded one's when none is named. @internal */
+export async function engineFiles(options: Omit<LoadEngineOptions, 'slots' | 'voices'>): Promise<NativeModelFiles> {
   if (options.model === undefined) {
     const folder = await defaultModel();
     return {

@@ -3,14 +3,40 @@
  *
  * @packageDocumentation
  */
+export {
+  type BenchCodec,
+  type BenchFrames,
+  type BenchOptions,
+  type BenchRepeats,
+  type BenchReport,
+  type BenchStage,
+  bench,
+  LAYER_TYPES,
+  type LayerType,
+  SYNTHETIC_MODELS,
+} from './bench';
 export { defaultModel } from './default-model';
 export { Engine, type LoadEngineOptions, loadEngine } from './engine';
 export { EngineError, type EngineErrorCode } from './errors';
+export {
+  type EvaluateOptions,
+  type EvaluationProgress,
+  evaluate,
+  type QualityReport,
+  type StreamQuality,
+} from './evaluate';
 export { expandCheckpoint } from './expand';
 export { type Hardware, inspectHardware } from './hardware';
 export * from './hub';
 export { loadMimi, MimiCodec } from './mimi';
 export type { PersonaTimes } from './native';
+export {
+  QUANTIZE_TYPES,
+  type QuantizeOptions,
+  type QuantizeResult,
+  type QuantizeType,
+  quantizeCheckpoint,
+} from './quantize';
 export { EngineSession, type EngineSessionEvents } from './session';
 export { loadTokenizer, type Tokenizer } from './tokenizer';
 export type {
@@ -31,3 +57,4 @@ export {
   voiceLibrary,
   writeVoice,
 } from './voices';
+export { type QuantizeProgress, WEIGHT_FORMS, type WeightForm } from './weights';

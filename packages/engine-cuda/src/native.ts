@@ -7,13 +7,115 @@ import { EngineError } from './errors';
 export interface NativeAddon {
   loadEngine(
     files: NativeModelFiles,
-    options: NativeOptions & { slots: number; loraScale?: number; expand: boolean },
+    options: NativeOptions & NativeWeights & { kv: string; slots: number; loraScale?: number; expand: boolean },
   ): Promise<NativeEngine>;
   loadMimi(weights: string, config: string, options: NativeOptions): Promise<NativeMimi>;
   loadTokenizer(path: string): NativeTokenizer;
   /** Writes a Moshi checkpoint as the PersonaPlex architecture. */
   expandCheckpoint(lm: string, out: string): Promise<void>;
+  /** Writes weights in another type. */
+  quantizeWeights(
+    files: Pick<NativeModelFiles, 'config' | 'lm'>,
+    out: string,
+    options: NativeOptions & { type: string },
+  ): NativeJob<{ bytes: number; notes: string[] }>;
+  /** Makes the file of quantized weights a model is run from; its path, or '' when they are run as they are. */
+  cacheWeights(
+    files: Pick<NativeModelFiles, 'config' | 'lm' | 'lora'>,
+    options: NativeOptions & NativeWeights & { expand: boolean },
+  ): NativeJob<string>;
+  /** Compares two models on recordings at 24 kHz, mono. */
+  evaluate(
+    tested: NativeModelFiles,
+    reference: NativeModelFiles,
+    recordings: Float32Array[],
+    options: NativeOptions & {
+      weights: string;
+      referenceWeights: string;
+      kv: string;
+      frames: number;
+      loraScale?: number;
+      expand: boolean;
+    },
+  ): NativeEvaluation;
+  /** What measures this machine and a model on it. */
+  openBench(options: NativeOptions): NativeBench;
   cpu(): { isa: string[]; used: string; threads: number };
+}
+
+/** One measurement at a time; each resolves when it is done. */
+export interface NativeBench {
+  readonly info: { backend: string; threads: number };
+  /** Bytes a second. */
+  read(threads: number, bytes: number, ms: number): Promise<NativeRepeats>;
+  /** Floating-point operations a second of one core. */
+  flops(ms: number): Promise<number>;
+  /** Milliseconds of a pass over `bytes` of weights for one row and for eight. */
+  layers(type: string, bytes: number, ms: number): Promise<{ bytes: number; one: NativeRepeats; eight: NativeRepeats }>;
+  load(
+    model: { synthetic: string } | NativeModelFiles,
+    options: {
+      weights: string;
+      kv: string;
+      sessions: number;
+      position: number;
+      loraScale: number | undefined;
+      expand: boolean;
+    },
+  ): Promise<{
+    /** Codebooks of the user and of the model; none: a codec alone. */
+    heard: number;
+    spoken: number;
+    persona: boolean;
+    weights: 'stored' | 'f16' | 'bf16' | 'q8' | 'mixed' | 'q4';
+    kv: 'f32' | 'f16' | 'q8';
+    ms: number;
+    packedBytes: number;
+    /** 0 = unknown. */
+    peakBytes: number;
+  }>;
+  frames(sessions: number, position: number, frames: number): Promise<NativeBenchFrames>;
+  codec(oneThread: boolean, codebooks: number, frames: number): Promise<NativeBenchCodec>;
+  close(): Promise<void>;
+}
+
+/** Of some repeats: the least time or the greatest speed, and the one in the middle. */
+export interface NativeRepeats {
+  best: number;
+  median: number;
+}
+
+/** Where time went: of `kind` linear layers, attention, or all the rest of a stage. */
+export interface NativeBenchStage {
+  stage: 'embeddings' | 'temporal' | 'textHead' | 'depth' | 'sampling' | 'convolutions' | 'transformer' | 'quantizer';
+  kind: 'linear' | 'attention' | 'rest';
+  ms: number;
+  /** Of weights and of the attention's memory. */
+  bytes: number;
+}
+
+/** Times in milliseconds. */
+export interface NativeBenchFrames {
+  frames: number;
+  encode: NativeRepeats;
+  lm: NativeRepeats;
+  decode: NativeRepeats;
+  total: NativeRepeats;
+  weightBytes: number;
+  kvBytes: number;
+  linearBytes: number;
+  linearMs: number;
+  stages: NativeBenchStage[];
+}
+
+/** Times in milliseconds. */
+export interface NativeBenchCodec {
+  encode: NativeRepeats;
+  decode: NativeRepeats;
+  convolutionFlops: number;
+  convolutionMs: number;
+  encodeStages: NativeBenchStage[];
+  decodeStages: NativeBenchStage[];
 }
 
 export interface NativeModelFiles {
@@ -31,6 +133,20 @@ export interface NativeOptions {
   isa: string;
 }
 
+/** The form weights are run in, and where those made at load are kept. */
+export interface NativeWeights {
+  weights: string;
+  cache: string[];
+}
+
+/** Work that runs. */
+export interface NativeJob<T> {
+  result: Promise<T>;
+  progress(): { done: number; total: number };
+  /** The result then rejects. */
+  stop(): void;
+}
+
 export interface NativeEngine {
   readonly info: Record<string, string | number>;
   open(options: object, onEvent: (kind: string, value?: unknown) => void): NativeSession;
@@ -38,6 +154,37 @@ export interface NativeEngine {
   loadVoice(source: string | Float32Array): Promise<NativeVoice>;
   timePersona(persona: { voice?: NativeVoice; prompt: string }): Promise<PersonaTimes>;
   close(): Promise<void>;
+}
+
+/** An evaluation that runs. */
+export interface NativeEvaluation {
+  result: Promise<{
+    weights: 'stored' | 'f16' | 'bf16' | 'q8' | 'mixed' | 'q4';
+    frames: number;
+    hidden: number | null;
+    text: NativeStreamQuality;
+    words: NativeStreamQuality;
+    audio: NativeStreamQuality[];
+  }>;
+  progress(): { stage: 'encoding' | 'reference' | 'tested'; done: number; all: number };
+  /** The result then rejects. */
+  stop(): void;
+}
+
+/** How the draws of one stream of tokens compare. */
+export interface NativeStreamQuality {
+  /** Tokens compared; the rest are means over them, null when there are none. */
+  draws: number;
+  /** Share of draws, 0 to 1, in which both find the same token likeliest. */
+  agreement: number | null;
+  /** Kullback-Leibler divergence of the model under test from the reference, nats. */
+  divergence: number | null;
+  /** Place of the reference's token among those of the model under test; 1 = its likeliest too. */
+  rank: number | null;
+  /** e^(mean -log p) of the reference's tokens in the model under test. */
+  perplexity: number | null;
+  /** The same in the reference. */
+  referencePerplexity: number | null;
 }
 
 /** How long a persona takes until its caller is answered, in milliseconds. */

@@ -16,6 +16,7 @@ const CASES = [
   'lm-stt-tiny',
   'lm-variant',
   'lm-lora-tiny',
+  'q8-tiny',
   'personaplex-expand',
   'torch-files',
   'sampling',
@@ -52,7 +53,7 @@ describe.each(['build', 'build-sanitized', 'build-tsan'])('native checks (%s)', 
   it.skipIf(!existsSync(binary(build, 'checks')))(
     'hold for files, kernels, sampling and the batch loop',
     async () => {
-      const { stdout, stderr } = await run(binary(build, 'checks'), [await defaultModel()]);
+      const { stdout, stderr } = await run(binary(build, 'checks'), [await defaultModel(), fixture('.')]);
       expect(stdout).toMatch(/^\d+ native checks passed, 0 failed$/m);
       expect(stderr).toBe('');
     },

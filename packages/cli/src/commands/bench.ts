@@ -1,25 +1,15 @@
-import type { Engine, EngineFrame, EngineSession } from '@moshi/server';
-import type { Command } from 'commander';
+import type { BenchOptions, BenchReport as EngineBenchReport } from '@moshi/engine-cuda';
+import type { Engine } from '@moshi/server';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CliError, ExitCode, stage } from '../exit';
 import type { Host } from '../host';
-import { loadEngine, unlessAborted } from '../loading';
+import { loadEngine, unlessAborted, withModels } from '../loading';
+import { ProgressBar } from '../progress';
+import { benchInWords } from './bench-words';
 import { MODEL_HELP, whole } from './options';
 
 /** What `moshi bench --json` prints; times in milliseconds. */
-export interface BenchReport {
-  readonly model: string;
-  readonly details: Readonly<Record<string, unknown>>;
-  /** Conversations stepped together. */
-  readonly sessions: number;
-  /** Medians over the frames of one conversation; `total` is the wall time of one frame of all conversations. */
-  readonly frame: {
-    readonly encode: number;
-    readonly lm: number;
-    readonly decode: number;
-    readonly total: number;
-    /** 80 ms over `total`: above 1 the conversations are held. */
-    readonly timesRealTime: number;
-  };
+export interface BenchReport extends EngineBenchReport {
   /** Time until a caller is answered; null for models without personas. */
   readonly persona: {
     readonly steps: number;
@@ -32,19 +22,18 @@ export interface BenchReport {
   } | null;
 }
 
-interface BenchFlags {
-  model?: string;
+interface BenchFlags extends Pick<BenchOptions, 'model' | 'device' | 'weights' | 'kv' | 'isa' | 'threads'> {
   voices?: string;
   voice?: string;
   prompt: string;
   frames: number;
-  sessions: number;
-  threads?: number;
+  sessions: number[];
+  position: number[];
+  layers: boolean;
   json?: boolean;
 }
 
-const FRAME_SAMPLES = 1920;
-const FRAME_MS = 80;
+const SYNTHETIC = 'synthetic:';
 
 /** Adds `moshi bench`. */
 export function addBench(program: Command, host: Host): void {
@@ -52,11 +41,28 @@ export function addBench(program: Command, host: Host): void {
     .command('bench')
     .summary('measure how fast a model runs here')
     .description(
-      'Measures a frame of conversation, and how long a persona takes until its caller is answered. Machines differ: compare the ratios.',
+      'Measures a frame of conversation and where its time goes, what this machine could do at best, and how long a persona takes ' +
+        'until its caller is answered. Machines differ: compare the ratios.',
     )
-    .option('--model <model>', MODEL_HELP)
-    .option('--sessions <n>', 'conversations stepped together', whole(1, 256), 1)
-    .option('--frames <n>', 'frames of 80 ms to measure', whole(1, 100_000), 50)
+    .option(
+      '--model <model>',
+      `${MODEL_HELP}; or made-up weights of a published shape: synthetic:personaplex-7b, moshi-7b, stt-1b, stt-2.6b, tts-1.6b or mimi`,
+    )
+    .option('--device <device>', 'where it runs: cpu', 'cpu')
+    .addOption(
+      new Option('--weights <form>', 'form the weights are run in')
+        .choices(['auto', 'stored', 'f16', 'bf16', 'q8', 'mixed', 'q4'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--kv <type>', "elements of the attention's memory")
+        .choices(['auto', 'f32', 'f16', 'q8'])
+        .default('auto'),
+    )
+    .option('--sessions <list>', 'conversations stepped together: 1, or 1,8 to measure both', wholes(1, 256), [1])
+    .option('--position <list>', 'how far they have come, in frames', wholes(0, 1_000_000_000), [1500])
+    .option('--frames <n>', 'frames of 80 ms to measure, fewer when they take long', whole(1, 100_000), 50)
+    .option('--no-layers', 'leave out the linear layers by themselves, which need a minute')
     .option('--voices <path>', 'folder of voices, or a voices.tgz')
     .option('--voice <name>', 'voice of the persona')
     .option(
@@ -65,116 +71,77 @@ export function addBench(program: Command, host: Host): void {
       'You are a wise and friendly teacher. Answer questions or provide advice in a clear and engaging way.',
     )
     .option('--threads <n>', 'threads of the model', whole(1, 256))
+    .option('--isa <name>', 'instruction set of the kernels (default: the best this CPU runs)')
     .option('--json', 'print one JSON object in place of words')
-    .addHelpText('after', '\nExample:\n  $ moshi bench --model nvidia/personaplex-7b-v1 --voice NATF2')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ moshi bench --model synthetic:personaplex-7b --weights q8 --sessions 1,8\n' +
+        '  $ moshi bench --model nvidia/personaplex-7b-v1 --voice NATF2',
+    )
     .action((flags: BenchFlags) => bench(host, flags));
 }
 
+/** A parser of lists of whole numbers from `low` to `high`. */
+function wholes(low: number, high: number): (text: string) => number[] {
+  const one = whole(low, high);
+  return (text) => {
+    try {
+      return [...new Set(text.split(',').map(one))];
+    } catch {
+      throw new InvalidArgumentError(`It must be whole numbers from ${low} to ${high}, with commas between them.`);
+    }
+  };
+}
+
 async function bench(host: Host, flags: BenchFlags): Promise<void> {
-  const { model, threads, voices, sessions } = flags;
-  const engine = await loadEngine(host, { model, threads, voices, slots: sessions });
-  try {
-    const report: BenchReport = {
-      model: engine.info.model,
-      details: engine.info.details,
+  const { model, device, weights, kv, isa, threads, frames, sessions, position } = flags;
+  const synthetic = model?.startsWith(SYNTHETIC);
+  if (synthetic && (flags.voice ?? flags.voices) !== undefined) {
+    throw new CliError(ExitCode.usage, `${model} knows no voices: leave out --voice and --voices`);
+  }
+  const bar = new ProgressBar(host.stderr);
+  const measured = await withModels(host, (models, watch) => {
+    const running = models.bench({
+      ...watch,
+      ...(model !== undefined && { model }),
+      ...(threads !== undefined && { threads }),
+      ...(isa !== undefined && { isa }),
+      ...(!flags.layers && { layers: [] }),
+      device,
+      weights,
+      kv,
+      frames,
       sessions,
-      frame: await unlessAborted(host.signal, timeFrames(engine, flags)),
-      persona: await unlessAborted(host.signal, timePersona(engine, flags)),
+      positions: position,
+      onMeasure: (what, done, all) => bar.update('measuring', done, all, what),
+    });
+    return unlessAborted(host.signal, running).finally(() => bar.clear());
+  });
+  const persona = synthetic || !measured.lm?.persona ? null : await timePersona(host, flags);
+  if (!persona && flags.voice !== undefined) {
+    throw new CliError(ExitCode.usage, `${measured.model} knows no voices: leave out --voice`);
+  }
+  const report: BenchReport = { ...measured, persona };
+  host.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : benchInWords(report));
+}
+
+async function timePersona(host: Host, flags: BenchFlags): Promise<BenchReport['persona']> {
+  const { model, threads, voices, voice, prompt, weights } = flags;
+  const engine = await loadEngine(host, { model, threads, voices, weights, slots: 1 });
+  try {
+    if (!('timePersona' in engine)) return null;
+    const timed = engine as Engine & {
+      timePersona(persona: { voice?: string; prompt: string }): Promise<{
+        steps: number;
+        steppedMs: number;
+        readMs: number;
+        copiedMs: number;
+      }>;
     };
-    host.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : inWords(report));
+    const work = stage(ExitCode.usage, () => timed.timePersona({ voice, prompt }));
+    const times = await unlessAborted(host.signal, work);
+    return { steps: times.steps, stepped: times.steppedMs, read: times.readMs, copied: times.copiedMs };
   } finally {
     await engine.close();
   }
-}
-
-async function timeFrames(engine: Engine, { frames, sessions }: BenchFlags): Promise<BenchReport['frame']> {
-  const open = await Promise.all(Array.from({ length: sessions }, () => engine.open({ seed: 1 })));
-  const warmUp = 5;
-  const timings: EngineFrame['timing'][] = [];
-  const totals: number[] = [];
-  for (let i = 0; i < warmUp + frames; i++) {
-    const startedAt = performance.now();
-    const answers = await Promise.all(open.map((session) => step(session, noise(i))));
-    if (i < warmUp) continue;
-    totals.push(performance.now() - startedAt);
-    timings.push(answers[0]!.timing);
-  }
-  await Promise.all(open.map((session) => session.close()));
-  const total = median(totals);
-  return {
-    encode: median(timings.map(({ encodeMs }) => encodeMs)),
-    lm: median(timings.map(({ lmMs }) => lmMs)),
-    decode: median(timings.map(({ decodeMs }) => decodeMs)),
-    total,
-    timesRealTime: FRAME_MS / total,
-  };
-}
-
-function step(session: EngineSession, pcm: Float32Array): Promise<EngineFrame> {
-  return new Promise((resolve, reject) => {
-    const done = (settle: () => void) => {
-      session.off('frame', onFrame);
-      session.off('error', onError);
-      settle();
-    };
-    const onFrame = (frame: EngineFrame) => done(() => resolve(frame));
-    const onError = (error: Error) => done(() => reject(error));
-    session.on('frame', onFrame);
-    session.on('error', onError);
-    session.push(pcm);
-  });
-}
-
-async function timePersona(engine: Engine, { voice, prompt }: BenchFlags): Promise<BenchReport['persona']> {
-  if (!('timePersona' in engine) || engine.info.dialect !== 'personaplex') {
-    if (voice !== undefined)
-      throw new CliError(ExitCode.usage, `${engine.info.model} knows no voices: leave out --voice`);
-    return null;
-  }
-  const timed = engine as Engine & {
-    timePersona(persona: { voice?: string; prompt: string }): Promise<{
-      steps: number;
-      steppedMs: number;
-      readMs: number;
-      copiedMs: number;
-    }>;
-  };
-  const times = await stage(ExitCode.usage, () => timed.timePersona({ voice, prompt }));
-  return { steps: times.steps, stepped: times.steppedMs, read: times.readMs, copied: times.copiedMs };
-}
-
-/** A frame of quiet noise, the same for the same index. */
-function noise(index: number): Float32Array {
-  let state = index + 1;
-  return Float32Array.from({ length: FRAME_SAMPLES }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state / 2 ** 32 - 0.5) * 0.1;
-  });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
-}
-
-function inWords({ model, details, sessions, frame, persona }: BenchReport): string {
-  const ms = (value: number) => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
-  const times = (ratio: number) => `${ratio.toFixed(ratio < 10 ? 1 : 0)} times`;
-  const lines: [string, string][] = [
-    ['model', `${model} on ${details.backend ?? 'this machine'}, ${details.threads ?? '?'} threads`],
-    [
-      'frame',
-      `${ms(frame.total)} of ${FRAME_MS} ms for ${sessions} at a time: ${times(frame.timesRealTime)} real time ` +
-        `(encode ${ms(frame.encode)}, model ${ms(frame.lm)}, decode ${ms(frame.decode)})`,
-    ],
-  ];
-  if (persona && persona.steps > 0) {
-    lines.push([
-      'persona',
-      `${persona.steps} steps: ${ms(persona.stepped)} one by one; ${ms(persona.read)} read at once, ` +
-        `${times(persona.stepped / persona.read)} faster; ${ms(persona.copied)} for the next caller, ` +
-        `${times(persona.stepped / persona.copied)} faster`,
-    ]);
-  }
-  return lines.map(([name, value]) => `${name.padEnd(9)}${value}\n`).join('');
 }

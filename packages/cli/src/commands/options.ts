@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ModelChoice } from '../loading';
 
 /** A parser of whole numbers from `low` to `high` for an option. */
@@ -24,7 +24,7 @@ export const MODEL_HELP =
   'folder with a model, or owner/name on the Hugging Face hub (default: the small untrained model inside the package)';
 
 /** What {@link addModelOptions} adds. */
-export type ModelFlags = Pick<ModelChoice, 'voices' | 'lora' | 'loraScale' | 'expand'>;
+export type ModelFlags = Pick<ModelChoice, 'voices' | 'lora' | 'loraScale' | 'weights' | 'kv' | 'expand'>;
 
 /** Adds the options of commands that run a model: its voices, an adapter, and what to make of it. */
 export function addModelOptions(command: Command): Command {
@@ -32,18 +32,34 @@ export function addModelOptions(command: Command): Command {
     .option('--voices <place>', VOICES_HELP)
     .option('--lora <file>', 'LoRA adapter to fuse into the model: a path, or hf://owner/name/file')
     .option('--lora-scale <n>', 'how strongly the adapter acts (default: what the model says)', within(0, 100))
+    .addOption(
+      new Option(
+        '--weights <form>',
+        'form the weights are run in; quantized ones are kept beside the model (default: auto)',
+      ).choices(['auto', 'stored', 'f16', 'bf16', 'q8', 'mixed', 'q4']),
+    )
+    .addOption(
+      new Option('--kv <type>', "elements of the attention's memory (default: auto)").choices([
+        'auto',
+        'f32',
+        'f16',
+        'q8',
+      ]),
+    )
     .option('--expand', 'load a Moshi model as PersonaPlex, untrained for it: the start of a fine-tuning');
 }
 
 /** The options of {@link addModelOptions}, for messages. */
-export const MODEL_FLAGS = '--voices, --lora, --lora-scale and --expand';
+export const MODEL_FLAGS = '--voices, --lora, --lora-scale, --weights, --kv and --expand';
 
 /** Of a command's flags, those of {@link addModelOptions}. */
-export function modelFlags({ voices, lora, loraScale, expand }: ModelFlags): ModelFlags {
+export function modelFlags({ voices, lora, loraScale, weights, kv, expand }: ModelFlags): ModelFlags {
   return {
     ...(voices !== undefined && { voices }),
     ...(lora !== undefined && { lora }),
     ...(loraScale !== undefined && { loraScale }),
+    ...(weights !== undefined && { weights }),
+    ...(kv !== undefined && { kv }),
     ...(expand !== undefined && { expand }),
   };
 }

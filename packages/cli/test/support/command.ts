@@ -56,6 +56,9 @@ export function fakeModels(changes: Partial<Models> = {}): Models {
     checkVoiceOutput: async () => {},
     writeVoice: async () => {},
     expandCheckpoint: async () => {},
+    quantizeCheckpoint: async () => ({ bytes: 8e9, notes: [] }),
+    bench: async () => Promise.reject(new Error('nothing is measured here')),
+    evaluate: async () => Promise.reject(new Error('nothing is evaluated here')),
     ...changes,
   };
 }

@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "addon/objects.h"
+#include "core/cpu_topology.h"
 #include "core/error.h"
 
 namespace moshi {
@@ -15,7 +16,7 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("isa", names);
   out.Set("used", choose_kernels().isa);
-  out.Set("threads", default_threads());
+  out.Set("threads", suitable_threads());
   return out;
 }
 
@@ -23,11 +24,16 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* classes = new Classes;
   define_engine(env, *classes);
   define_codec(env, *classes);
+  define_bench(env, *classes);
   env.SetInstanceData(classes);  // deleted with the environment
   exports.Set("loadEngine", Napi::Function::New(env, load_engine));
   exports.Set("expandCheckpoint", Napi::Function::New(env, expand_checkpoint));
+  exports.Set("quantizeWeights", Napi::Function::New(env, quantize_checkpoint));
+  exports.Set("cacheWeights", Napi::Function::New(env, cache_weights));
   exports.Set("loadMimi", Napi::Function::New(env, load_mimi_codec));
   exports.Set("loadTokenizer", Napi::Function::New(env, load_tokenizer));
+  exports.Set("evaluate", Napi::Function::New(env, evaluate_model));
+  exports.Set("openBench", Napi::Function::New(env, open_bench));
   exports.Set("cpu", Napi::Function::New(env, cpu));
   return exports;
 }

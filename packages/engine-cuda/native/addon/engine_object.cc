@@ -345,6 +345,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       Napi::Object out = Napi::Object::New(info.Env());
       out.Set("backend", engine.checkpoint()->backend->name());
       out.Set("threads", engine.checkpoint()->backend->threads());
+      out.Set("weights", precision_name(engine.checkpoint()->precision));
+      out.Set("kv", kv_type_name(engine.checkpoint()->lm->kv()));
       out.Set("slots", engine.slots());
       out.Set("dim", static_cast<double>(config.temporal.dim));
       out.Set("layers", config.temporal.layers);
@@ -366,7 +368,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 std::unique_ptr<CpuBackend> make_backend(const Napi::Object& options) {
   const std::string isa = text_option(options, "isa");
   const int threads = count_option(options, "threads", 0);
-  return std::make_unique<CpuBackend>(threads > 0 ? threads : default_threads(), isa.empty() ? nullptr : isa.c_str());
+  return std::make_unique<CpuBackend>(threads, isa.empty() ? nullptr : isa.c_str());
 }
 
 // expandCheckpoint(lm, out) → Promise
@@ -378,7 +380,8 @@ Napi::Value expand_checkpoint(const Napi::CallbackInfo& info) {
   });
 }
 
-// loadEngine({ config, lm, mimi, mimiConfig, tokenizer, lora }, { threads, slots, isa, loraScale, expand }) →
+// loadEngine({ config, lm, mimi, mimiConfig, tokenizer, lora }, { threads, slots, isa, loraScale, expand, weights,
+// cache }) →
 // Promise<NativeEngine>
 Napi::Value load_engine(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -389,6 +392,7 @@ Napi::Value load_engine(const Napi::CallbackInfo& info) {
     if (options.Get("loraScale").IsNumber())
       files.lora_scale = options.Get("loraScale").As<Napi::Number>().FloatValue();
     files.expand = options.Get("expand").ToBoolean();
+    weights_options(options, files);
     const int slots = std::max(1, count_option(options, "slots", 1));
     auto backend = std::make_shared<std::unique_ptr<CpuBackend>>(make_backend(options));
     auto engine = std::make_shared<std::unique_ptr<Engine>>();

@@ -40,7 +40,8 @@ std::vector<Choice> choices() {
           {kKernelsAvx2, avx2},
           {kKernelsBaseline, true}};
 #elif defined(__aarch64__) && defined(__linux__)
-  return {{kKernelsDotprod, (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0}, {kKernelsBaseline, true}};
+  constexpr unsigned long kNeeded = HWCAP_ASIMDDP | HWCAP_FPHP | HWCAP_ASIMDHP;
+  return {{kKernelsDotprod, (getauxval(AT_HWCAP) & kNeeded) == kNeeded}, {kKernelsBaseline, true}};
 #elif defined(__aarch64__)
   return {{kKernelsDotprod, true}, {kKernelsBaseline, true}};  // every Apple chip since the M1 has it
 #else

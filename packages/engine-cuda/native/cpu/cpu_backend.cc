@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <thread>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -22,8 +21,10 @@ namespace {
 
 // Below this many multiply-adds waking a thread costs more than it saves.
 constexpr int64_t kWorthSplitting = 60'000;
-// Parts a thread gets on average: enough that a slower core can leave some to the others.
+// Parts a thread gets on average: enough that a slower core can leave some to the others, but none so small that
+// reading has hardly begun when it ends.
 constexpr int64_t kPartsPerThread = 4;
+constexpr int64_t kPartWork = 1 << 18;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 void out_of_memory(size_t bytes) {
@@ -51,13 +52,6 @@ T load(const char* p) {
 
 }  // namespace
 
-int default_threads() {
-  // hardware_concurrency follows affinity and cgroup cpusets; half of it leaves out the hyper-threads on larger
-  // machines.
-  const int logical = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  return logical <= 4 ? logical : logical / 2;
-}
-
 Buffer CpuBackend::allocate(size_t floats) {
   // calloc leaves large blocks to the kernel's zero pages, which cost nothing until they are written.
   auto* data = static_cast<float*>(std::calloc(std::max<size_t>(1, floats), sizeof(float)));
@@ -72,7 +66,7 @@ void CpuBackend::copy(float* to, const float* from, size_t floats) {
 template <typename Task>
 void CpuBackend::split(int64_t count, int64_t grain, int64_t work, Task task) {
   const int64_t grains = (count + grain - 1) / grain, threads = pool_.threads();
-  const int64_t wanted = std::min(work / (kWorthSplitting / 2), threads * kPartsPerThread);
+  const int64_t wanted = std::min(work / kPartWork, threads * kPartsPerThread);
   if (threads == 1 || work < kWorthSplitting || grains < 2) return task(0, count);
   // A number of parts that the threads share evenly.
   const int64_t parts = std::min(grains, std::max(threads, wanted / threads * threads));

@@ -1,9 +1,10 @@
 // The CPU backend: packs weights, splits operations over threads, and leaves the inner loops to kernels.inc.
 #pragma once
 
+#include "core/cpu_topology.h"
 #include "core/thread_pool.h"
 #include "cpu/choose.h"
-#include "model/backend.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -13,14 +14,18 @@ enum class Inputs : uint8_t { Floats, Codes };
 
 class CpuBackend : public Backend {
  public:
-  // isa as in choose_kernels.
+  // threads 0: as many as suit this machine; isa as in choose_kernels.
   explicit CpuBackend(int threads, const char* isa = nullptr, Inputs inputs = Inputs::Codes)
-      : pool_(threads), kernels_(choose_kernels(isa)), inputs_(inputs), work_(static_cast<size_t>(pool_.threads())) {}
+      : pool_(threads > 0 ? threads : suitable_threads()),
+        kernels_(choose_kernels(isa)),
+        inputs_(inputs),
+        work_(static_cast<size_t>(pool_.threads())) {}
 
   std::string name() const override { return std::string("cpu-") + kernels_.isa; }
   int threads() const { return pool_.threads(); }
 
   Buffer allocate(size_t floats) override;
+  Workspace& workspace() override { return work().workspace; }
   void copy(float* to, const float* from, size_t floats) override;
   Matrix pack(const StoredMatrix& stored) override;
   Matrix pack_table(StoredMatrix stored) override;
@@ -40,6 +45,7 @@ class CpuBackend : public Backend {
  private:
   // What one thread needs for itself.
   struct Work {
+    Workspace workspace;
     std::vector<float> scores, unpacked, scales;
     std::vector<char> codes;
     std::vector<int32_t> sums;
@@ -67,8 +73,5 @@ class CpuBackend : public Backend {
   Inputs inputs_;
   std::vector<Work> work_;  // by worker
 };
-
-// The number of threads that suits this machine: its physical cores, within the process's CPU limits.
-int default_threads();
 
 }  // namespace moshi

@@ -68,6 +68,10 @@ struct Kernels {
   void (*gate)(Activation kind, const float* x, const float* z, float* y, int64_t count);
   // y = (x - mean) / √(variance + eps) * weight + bias; centred only when asked for, bias may be null.
   void (*norm)(const float* x, const float* weight, const float* bias, float eps, bool centred, float* y, int64_t dim);
+  // For benches. The sum of `bytes`, a multiple of 512, read as fast as they come.
+  int32_t (*read_sum)(const char* data, int64_t bytes);
+  // Multiply-adds in so many rounds that wait for nothing but themselves; *value is a factor below 1, and the result.
+  int64_t (*multiply_adds)(int64_t rounds, float* value);
 };
 
 extern const Kernels kKernelsBaseline;  // SSE2 on x86-64, NEON on arm64

@@ -1,13 +1,7 @@
 #include "files/safetensors_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "core/error.h"
 
@@ -48,12 +42,6 @@ std::string numbers(const std::vector<int64_t>& values) {
   return out += ']';
 }
 
-// Two writers in one process must not share a file either.
-std::string partial_name(const std::string& path) {
-  static std::atomic<int> count{0};
-  return path + "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".partial";
-}
-
 }  // namespace
 
 uint64_t SafetensorsWriter::Tensor::bytes() const {
@@ -64,7 +52,7 @@ uint64_t SafetensorsWriter::Tensor::bytes() const {
 
 SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Tensor> tensors,
                                      const std::map<std::string, std::string>& metadata)
-    : path_(path), partial_(partial_name(path)), tensors_(std::move(tensors)) {
+    : file_(path), tensors_(std::move(tensors)) {
   std::sort(tensors_.begin(), tensors_.end(), [](const Tensor& a, const Tensor& b) {
     return rank(a.type) != rank(b.type) ? rank(a.type) > rank(b.type) : a.name < b.name;
   });
@@ -93,44 +81,19 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Tensor
   header.resize((header.size() + 7) / 8 * 8, ' ');
   unsigned char length[8];
   for (int i = 0; i < 8; ++i) length[i] = static_cast<unsigned char>(header.size() >> (8 * i));
-  partial_.descriptor = ::open(partial_.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-  if (partial_.descriptor < 0) fail("cannot create");
-  put(length, sizeof length);
-  put(header.data(), header.size());
-}
-
-SafetensorsWriter::Partial::~Partial() {
-  if (descriptor < 0) return;
-  ::close(descriptor);
-  ::unlink(path.c_str());
-}
-
-void SafetensorsWriter::fail(const std::string& what) const {
-  throw Error(kBadFile, path_ + ": " + what + ": " + std::strerror(errno));
-}
-
-void SafetensorsWriter::put(const void* bytes, uint64_t count) {
-  for (const auto* at = static_cast<const char*>(bytes); count > 0;) {
-    const ssize_t done =
-        ::write(partial_.descriptor, at, static_cast<size_t>(std::min<uint64_t>(count, uint64_t{1} << 30)));
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) fail("cannot write");
-    at += done;
-    count -= static_cast<uint64_t>(done);
-  }
+  file_.write(length, sizeof length);
+  file_.write(header.data(), header.size());
 }
 
 void SafetensorsWriter::write(const void* bytes, uint64_t count) {
-  if (count > missing_) throw Error(kBadFile, path_ + ": more data than its tensors have room for");
+  if (count > missing_) throw Error(kBadFile, file_.path() + ": more data than its tensors have room for");
   missing_ -= count;
-  put(bytes, count);
+  file_.write(bytes, count);
 }
 
 void SafetensorsWriter::finish() {
-  if (missing_ > 0) throw Error(kBadFile, path_ + ": " + std::to_string(missing_) + " bytes were never written");
-  if (::fsync(partial_.descriptor) != 0 || ::rename(partial_.path.c_str(), path_.c_str()) != 0) fail("cannot write");
-  ::close(partial_.descriptor);
-  partial_.descriptor = -1;
+  if (missing_ > 0) throw Error(kBadFile, file_.path() + ": " + std::to_string(missing_) + " bytes were never written");
+  file_.finish();
 }
 
 }  // namespace moshi

@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "files/safetensors.h"
+#include "files/new_file.h"
+#include "files/tensor_file.h"
 
 namespace moshi {
 
@@ -31,20 +32,7 @@ class SafetensorsWriter {
   void finish();
 
  private:
-  // Under a name of its own until finish(), without which nothing is left behind.
-  struct Partial {
-    explicit Partial(std::string name) : path(std::move(name)) {}
-    ~Partial();
-    Partial(const Partial&) = delete;
-    Partial& operator=(const Partial&) = delete;
-    std::string path;
-    int descriptor = -1;
-  };
-  void put(const void* bytes, uint64_t count);
-  [[noreturn]] void fail(const std::string& what) const;
-
-  std::string path_;
-  Partial partial_;
+  NewFile file_;
   std::vector<Tensor> tensors_;
   uint64_t missing_ = 0;  // bytes that are still to come
 };

@@ -1,6 +1,7 @@
 #include "files/tensor_file.h"
 
 #include "core/error.h"
+#include "core/quant.h"
 #include "files/values.h"
 
 namespace moshi {
@@ -30,7 +31,9 @@ std::vector<float> TensorFile::floats(const std::string& name) const {
   std::vector<float> out(static_cast<size_t>(tensor.count()));
   std::vector<char> raw(tensor.bytes);
   read(tensor, raw.data());
-  if (!to_floats(tensor.type, raw.data(), out.size(), out.data()))
+  if (block_elements(tensor.type) > 1)
+    dequantize(tensor.type, raw.data(), tensor.count(), out.data());
+  else if (!to_floats(tensor.type, raw.data(), out.size(), out.data()))
     throw Error(kBadModel, path() + ": tensor '" + name + "' should hold floating-point numbers");
   return out;
 }

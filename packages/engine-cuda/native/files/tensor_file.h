@@ -14,6 +14,7 @@ struct TensorInfo {
   std::vector<int64_t> shape;  // outermost first; blocks run along the last one
   uint64_t offset;             // of the first byte in the file
   uint64_t bytes;
+  int bits = 8;  // of a U8 that is a code of MLX's
   int64_t count() const {
     int64_t n = 1;
     for (const int64_t d : shape) n *= d;

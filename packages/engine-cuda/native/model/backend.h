@@ -61,6 +61,7 @@ struct Norm {
 };
 
 class KvCache;
+class Workspace;
 
 // One row of a transformer call: which session's ring it belongs to, its position, and the oldest position it may see.
 struct Row {
@@ -86,6 +87,8 @@ class Backend {
   virtual Buffer allocate(size_t floats) = 0;
   // From one place on the device to another.
   virtual void copy(float* to, const float* from, size_t floats) = 0;
+  // The calling thread's.
+  virtual Workspace& workspace() = 0;
   // Packs a matrix for linear().
   virtual Matrix pack(const StoredMatrix& stored) = 0;
   // Packs a matrix of which only rows are looked up, by embed(): floats or Q8_0.
@@ -116,18 +119,6 @@ class Backend {
   virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) = 0;
   // task(0) … task(count - 1) in any order, several at once where the device can; each may use the backend.
   virtual void each(int64_t count, const std::function<void(int64_t)>& task) = 0;
-};
-
-// Working memory that is kept between calls and only ever grows. A model is driven by one thread, so it needs no lock.
-class Scratch {
- public:
-  float* get(Backend& backend, int64_t count) {
-    if (static_cast<size_t>(count) > buffer_.count()) buffer_ = backend.allocate(static_cast<size_t>(count));
-    return buffer_.data();
-  }
-
- private:
-  Buffer buffer_;
 };
 
 }  // namespace moshi

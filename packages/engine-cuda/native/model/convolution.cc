@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -17,7 +18,7 @@ Conv::Conv(const Weights& weights, const std::string& name, const ConvShape& sha
       for (int64_t k = 0; k < shape.kernel; ++k)
         packed[static_cast<size_t>((o * shape.kernel + k) * shape.in + i)] =
             stored[static_cast<size_t>((o * shape.in + i) * shape.kernel + k)];
-  weight_ = weights.pack(packed, shape.out, shape.kernel * shape.in);
+  weight_ = weights.pack_convolution(packed, shape.out, shape.kernel * shape.in);
   if (shape.bias) bias_ = weights.vector(name + ".bias", shape.out);
 }
 
@@ -29,7 +30,8 @@ ConvState Conv::make_state() const {
 
 void Conv::forward(ConvState& state, const float* x, int64_t time, float* y) const {
   const int64_t past = history(), in = shape_.in, steps = time / shape_.stride, taps = shape_.kernel;
-  float* window = window_.get(backend_, (past + time) * in);
+  Working memory(backend_);
+  float* window = memory.floats((past + time) * in);
   if (shape_.replicate && state.first) {
     for (int64_t t = 0; t < past; ++t) std::memcpy(window + t * in, x, static_cast<size_t>(in) * sizeof(float));
   } else if (past > 0) {
@@ -41,7 +43,7 @@ void Conv::forward(ConvState& state, const float* x, int64_t time, float* y) con
   const float* rows = window;
   int64_t stride = shape_.stride * in;
   if (shape_.dilation > 1) {
-    float* unfolded = unfolded_.get(backend_, steps * taps * in);
+    float* unfolded = memory.floats(steps * taps * in);
     for (int64_t t = 0; t < steps; ++t)
       for (int64_t k = 0; k < taps; ++k)
         std::memcpy(unfolded + (t * taps + k) * in, window + (t * shape_.stride + k * shape_.dilation) * in,
@@ -69,7 +71,7 @@ ConvTranspose::ConvTranspose(const Weights& weights, const std::string& name, co
   if (depthwise)
     per_channel_ = std::move(packed);
   else
-    weight_ = weights.pack(packed, shape.kernel * shape.out, shape.in);
+    weight_ = weights.pack_convolution(packed, shape.kernel * shape.out, shape.in);
   if (shape.bias) bias_ = weights.vector(name + ".bias", shape.out);
 }
 
@@ -82,7 +84,8 @@ ConvState ConvTranspose::make_state() const {
 void ConvTranspose::forward(ConvState& state, const float* x, int64_t time, float* y) const {
   const int64_t out = shape_.out, width = shape_.kernel * out, kept = time * shape_.stride;
   // Row t of columns is what input t adds to outputs t * stride … t * stride + kernel - 1.
-  float* columns = columns_.get(backend_, time * width);
+  Working memory(backend_);
+  float* columns = memory.floats(time * width);
   if (depthwise_) {
     for (int64_t t = 0; t < time; ++t)
       for (int64_t k = 0; k < shape_.kernel; ++k)

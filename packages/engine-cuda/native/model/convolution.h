@@ -45,7 +45,6 @@ class Conv {
   ConvShape shape_;
   Matrix weight_;  // [out, kernel * in]
   std::vector<float> bias_;
-  mutable Scratch window_, unfolded_;
 };
 
 class ConvTranspose {
@@ -68,7 +67,6 @@ class ConvTranspose {
   Matrix weight_;                   // [kernel * out, in]
   std::vector<float> per_channel_;  // [kernel, out] when depthwise
   std::vector<float> bias_;
-  mutable Scratch columns_;
 };
 
 }  // namespace moshi

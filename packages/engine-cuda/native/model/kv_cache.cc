@@ -71,7 +71,8 @@ std::vector<float> KvCache::read(int layer, bool values, int64_t rows) const {
           std::memcpy(&half, from + 2 * d, 2);
           value = f16_to_float(half);
         } else {
-          value = scales(row / page_, layer, values, head)[row % page_] * static_cast<float>(from[d]);
+          value = scales(row / page_, layer, values, head)[row % page_] *
+                  static_cast<float>(static_cast<signed char>(from[d]));
         }
         out[static_cast<size_t>(row * width() + head * head_dim_ + d)] = value;
       }

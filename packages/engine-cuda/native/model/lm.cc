@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -60,7 +61,8 @@ void Lm::embed(const Embedding& embedding, const int32_t* ids, int64_t stride, f
                bool add) const {
   if (!embedding.norm && !embedding.low_rank) return backend_.embed(embedding.table, ids, stride, y, n, add);
   const int64_t width = embedding.table.cols;
-  float* gathered = gathered_.get(backend_, n * width);
+  Working memory(backend_);
+  float* gathered = memory.floats(n * width);
   backend_.embed(embedding.table, ids, stride, gathered, n, false);
   if (embedding.norm) {
     backend_.norm(*embedding.norm, gathered, gathered, n, width);
@@ -82,31 +84,34 @@ void Lm::project(const Head& head, const float* x, float* y, int64_t n) const {
   if (!head.bias.empty()) backend_.add_bias(y, head.bias.data(), n, head.weight.rows);
 }
 
-float* Lm::run_temporal(const int32_t* tokens, std::span<const Row> rows) const {
+void Lm::run_temporal(const int32_t* tokens, std::span<const Row> rows, float* x) const {
   const int64_t n = static_cast<int64_t>(rows.size()), streams = config_.streams();
-  float* x = input_.get(backend_, n * dim());
   // Audio codebooks first, text last: float addition in the reference's order.
   for (int k = 0; k < config_.audio_codebooks; ++k)
     embed(embeddings_[static_cast<size_t>(k)], tokens + 1 + k, streams, x, n, dim(), k > 0);
   embed(text_embedding_, tokens, streams, x, n, dim(), config_.audio_codebooks > 0);
   temporal_.forward(x, rows);
-  return x;
 }
 
 void Lm::prefill(const int32_t* tokens, std::span<const Row> rows) const {
-  run_temporal(tokens, rows);
+  Working memory(backend_);
+  run_temporal(tokens, rows, memory.floats(static_cast<int64_t>(rows.size()) * dim()));
 }
 
 void Lm::prefill_embedded(const float* embeddings, std::span<const Row> rows) const {
   const int64_t count = static_cast<int64_t>(rows.size()) * dim();
-  float* x = input_.get(backend_, count);
+  Working memory(backend_);
+  float* x = memory.floats(count);
   std::copy(embeddings, embeddings + count, x);
   temporal_.forward(x, rows);
 }
 
 void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const {
   const int64_t n = static_cast<int64_t>(rows.size());
-  backend_.norm(out_norm_, run_temporal(tokens, rows), hidden, n, dim());
+  Working memory(backend_);
+  float* x = memory.floats(n * dim());
+  run_temporal(tokens, rows, x);
+  backend_.norm(out_norm_, x, hidden, n, dim());
   project(text_head_, hidden, text_logits, n);
 }
 
@@ -118,7 +123,8 @@ void Lm::depth(int codebook, const int32_t* previous, const float* hidden, std::
   const int64_t n = static_cast<int64_t>(rows.size()), width = config_.depth.dim;
   const size_t k = static_cast<size_t>(codebook);
   const int set = config_.depth_weight_index(codebook);
-  float* x = input_.get(backend_, n * width);
+  Working memory(backend_);
+  float* x = memory.floats(n * width);
   const size_t in = depth_in_.size() == 1            ? 0
                     : config_.depth_schedule.empty() ? k
                                                      : static_cast<size_t>(config_.depth_schedule[k]);
@@ -126,7 +132,7 @@ void Lm::depth(int codebook, const int32_t* previous, const float* hidden, std::
   embed(codebook == 0 ? depth_text_embedding_ : depth_embeddings_[k - 1], previous, 1, x, n, width, true);
   depth_->forward(x, rows, set);
   if (!depth_norms_.empty()) {
-    float* normed = normed_.get(backend_, n * width);
+    float* normed = memory.floats(n * width);
     backend_.norm(depth_norms_[k], x, normed, n, width);
     x = normed;
   }

@@ -21,6 +21,7 @@ class Lm {
 
   const LmConfig& config() const { return config_; }
   int64_t dim() const { return config_.temporal.dim; }
+  KvType kv() const { return kv_; }
   // Codebooks depth() can draw: all generated ones, or, live, the model's own.
   int codebooks() const { return static_cast<int>(audio_heads_.size()); }
 
@@ -55,8 +56,8 @@ class Lm {
     Matrix weight;
     std::vector<float> bias;
   };
-  // [rows, dim] before the last norm, in scratch.
-  float* run_temporal(const int32_t* tokens, std::span<const Row> rows) const;
+  // x [rows, dim] before the last norm.
+  void run_temporal(const int32_t* tokens, std::span<const Row> rows, float* x) const;
   Embedding load_embedding(const Weights& weights, const std::string& name, int64_t entries, int64_t dim,
                            int64_t low_rank) const;
   Head load_head(const Weights& weights, const std::string& name, int64_t out, int64_t in) const;
@@ -77,7 +78,6 @@ class Lm {
   std::vector<Norm> depth_norms_;
   std::vector<Head> audio_heads_;
   std::vector<Matrix> extra_heads_;
-  mutable Scratch input_, gathered_, normed_;
 };
 
 }  // namespace moshi

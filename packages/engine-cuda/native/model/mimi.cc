@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -62,7 +63,8 @@ void Mimi::run(const Projected& projected, TransformerState& state, float* x, in
   std::vector<Row> rows;
   state.extend(rows, count, config_.transformer.context);
   if (!projected.input && !projected.output) return projected.transformer.forward(x, rows);
-  float* inner = projected_.get(backend_, count * dim);
+  Working memory(backend_);
+  float* inner = memory.floats(count * dim);
   backend_.linear(projected.input, x, outer, inner, dim, count, false);
   projected.transformer.forward(inner, rows);
   backend_.linear(projected.output, inner, dim, x, outer, count, false);
@@ -71,13 +73,13 @@ void Mimi::run(const Projected& projected, TransformerState& state, float* x, in
 void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebooks, int32_t* codes,
                   const Tap& tap) const {
   const int64_t dim = config_.seanet.dimension, rows = frames * config_.resample();
-  const auto features = encoder_.forward(state.seanet, pcm, frames * frame_samples(), 1);
-  float* latent = latent_.get(backend_, rows * dim);
-  std::memcpy(latent, features.data(), features.size() * sizeof(float));
+  Working memory(backend_);
+  float* latent = memory.floats(rows * dim);
+  encoder_.forward(state.seanet, pcm, frames * frame_samples(), 1, latent);
   if (tap) tap("enc_seanet", latent, rows, dim);
   run(encoder_transformer_, state.transformer, latent, rows);
   if (tap) tap("enc_transformer", latent, rows, dim);
-  float* resampled = resampled_.get(backend_, frames * dim);
+  float* resampled = memory.floats(frames * dim);
   if (downsample_)
     downsample_->forward(state.resample, latent, rows, resampled);
   else
@@ -89,10 +91,11 @@ void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebo
 void Mimi::decode(MimiState& state, const int32_t* codes, int64_t frames, int codebooks, float* pcm,
                   const Tap& tap) const {
   const int64_t dim = config_.seanet.dimension, rows = frames * config_.resample();
-  float* latent = latent_.get(backend_, frames * dim);
+  Working memory(backend_);
+  float* latent = memory.floats(frames * dim);
   quantizer_.decode(codes, frames, codebooks, latent);
   if (tap) tap("dec_latent", latent, frames, dim);
-  float* resampled = resampled_.get(backend_, rows * dim);
+  float* resampled = memory.floats(rows * dim);
   if (upsample_)
     upsample_->forward(state.resample, latent, frames, resampled);
   else
@@ -100,8 +103,7 @@ void Mimi::decode(MimiState& state, const int32_t* codes, int64_t frames, int co
   if (tap) tap("dec_upsample", resampled, rows, dim);
   run(decoder_transformer_, state.transformer, resampled, rows);
   if (tap) tap("dec_transformer", resampled, rows, dim);
-  const auto samples = decoder_.forward(state.seanet, resampled, rows, dim);
-  std::memcpy(pcm, samples.data(), samples.size() * sizeof(float));
+  decoder_.forward(state.seanet, resampled, rows, dim, pcm);
 }
 
 }  // namespace moshi

@@ -66,7 +66,6 @@ class Mimi {
   Quantizer quantizer_;
   std::optional<Conv> downsample_;  // absent where the encoder's hop is a frame already
   std::optional<ConvTranspose> upsample_;
-  mutable Scratch latent_, resampled_, projected_;
 };
 
 }  // namespace moshi

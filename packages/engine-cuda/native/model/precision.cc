@@ -1,16 +1,13 @@
 #include "model/precision.h"
 
 #include "core/error.h"
+#include "model/convert.h"
 
 namespace moshi {
 
 namespace {
 
 constexpr const char* kNames[] = {"stored", "f16", "bf16", "q8", "mixed", "q4"};
-
-bool is_float(DType type) {
-  return type == DType::F32 || type == DType::F16 || type == DType::BF16;
-}
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -44,8 +45,9 @@ void Quantizer::encode_chain(const Chain& chain, const float* latent, int64_t fr
                              int64_t stride) const {
   if (count == 0) return;
   const int64_t dim = config_.dimension;
-  float* residual = residual_.get(backend_, frames * dim);
-  float* entry = entry_.get(backend_, frames * dim);
+  Working memory(backend_);
+  float* residual = memory.floats(frames * dim);
+  float* entry = memory.floats(frames * dim);
   if (chain.input)
     backend_.linear(chain.input, latent, config_.input, residual, dim, frames, false);
   else
@@ -69,7 +71,8 @@ void Quantizer::encode(const float* latent, int64_t frames, int count, int32_t* 
 void Quantizer::decode_chain(const Chain& chain, const int32_t* codes, int64_t stride, int64_t frames, int count,
                              float* latent, bool add) const {
   const int64_t dim = config_.dimension;
-  float* sum = residual_.get(backend_, frames * dim);
+  Working memory(backend_);
+  float* sum = memory.floats(frames * dim);
   for (int q = 0; q < count; ++q)
     backend_.embed(chain.codebooks[static_cast<size_t>(q)], codes + q, stride, sum, frames, q > 0);
   if (chain.output) {

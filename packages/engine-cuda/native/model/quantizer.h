@@ -35,7 +35,6 @@ class Quantizer {
   Backend& backend_;
   MimiConfig::Quantizer config_;
   Chain semantic_, acoustic_;
-  mutable Scratch residual_, entry_;
 };
 
 }  // namespace moshi

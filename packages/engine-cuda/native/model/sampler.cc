@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace moshi {
@@ -26,12 +27,12 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
     for (float& weight : weights) weight = static_cast<float>(weight / total);
   if (rule.top_p <= 0 && (rule.top_k <= 0 || static_cast<size_t>(rule.top_k) >= n)) return weights;
 
-  std::vector<uint32_t> order(n);
-  std::iota(order.begin(), order.end(), 0u);
-  const auto heavier = [&](uint32_t a, uint32_t b) {
-    return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
-  };
   if (rule.top_p > 0) {
+    std::vector<uint32_t> order(n);
+    std::iota(order.begin(), order.end(), 0u);
+    const auto heavier = [&](uint32_t a, uint32_t b) {
+      return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
+    };
     std::sort(order.begin(), order.end(), heavier);
     // Summed in double and rounded a token at a time, as the reference's cumsum: among ties the rounding decides.
     double running = 0, kept = 0;
@@ -44,9 +45,14 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
     }
     for (float& weight : weights) weight = static_cast<float>(weight / kept);
   } else {
-    const auto end = order.begin() + rule.top_k;
-    std::nth_element(order.begin(), end, order.end(), heavier);
-    for (auto token = end; token != order.end(); ++token) weights[*token] = 0;
+    // The first among those that weigh as much as the last one kept.
+    std::vector<float> sorted(weights);
+    const auto last = sorted.begin() + rule.top_k - 1;
+    std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
+    const float least = *last;
+    auto ties = rule.top_k - std::count_if(sorted.begin(), last, [least](float weight) { return weight > least; });
+    for (float& weight : weights)
+      if (weight < least || (weight == least && ties-- <= 0)) weight = 0;
   }
   return weights;
 }

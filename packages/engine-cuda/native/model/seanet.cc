@@ -1,6 +1,8 @@
 #include "model/seanet.h"
 
-#include <cstring>
+#include <algorithm>
+
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -77,46 +79,53 @@ SeanetState Seanet::make_state() const {
   return state;
 }
 
-std::span<const float> Seanet::forward(SeanetState& state, const float* x, int64_t time, int64_t channels) const {
-  Scratch *here = &ping_, *there = &pong_;
-  int64_t count = time * channels;
-  float* now = here->get(backend_, count);
-  std::memcpy(now, x, static_cast<size_t>(count) * sizeof(float));
-  size_t next = 0;
+int64_t Seanet::widest(int64_t time, int64_t channels) const {
+  int64_t most = time * channels;
+  for (const Stage& stage : stages_) {
+    if (const auto* conv = std::get_if<Conv>(&stage)) time /= conv->stride(), channels = conv->outputs();
+    if (const auto* conv = std::get_if<ConvTranspose>(&stage)) time *= conv->stride(), channels = conv->outputs();
+    if (const auto* block = std::get_if<Residual>(&stage)) most = std::max(most, time * block->first.outputs());
+    most = std::max(most, time * channels);
+  }
+  return most;
+}
+
+void Seanet::forward(SeanetState& state, const float* x, int64_t time, int64_t channels, float* y) const {
+  Working memory(backend_);
+  const int64_t widest = this->widest(time, channels);
+  float *now = memory.floats(widest), *next = memory.floats(widest), *middle = memory.floats(widest);
+  std::copy(x, x + time * channels, now);
+  auto conv_state = state.begin();
   const auto advance = [&](const auto& conv, int64_t new_time) {
-    float* out = there->get(backend_, new_time * conv.outputs());
-    conv.forward(state[next++], now, time, out);
+    conv.forward(*conv_state++, now, time, next);
     time = new_time;
     channels = conv.outputs();
-    count = time * channels;
-    now = out;
-    std::swap(here, there);
+    std::swap(now, next);
+  };
+  const auto activate = [&](const float* from, float* to, int64_t width) {
+    backend_.activate(config_.activation, from, to, time * width, config_.alpha);
   };
   for (const Stage& stage : stages_) {
     if (std::holds_alternative<Elu>(stage)) {
-      backend_.activate(config_.activation, now, now, count, config_.alpha);
+      activate(now, now, channels);
     } else if (const auto* conv = std::get_if<Conv>(&stage)) {
       advance(*conv, time / conv->stride());
     } else if (const auto* transposed = std::get_if<ConvTranspose>(&stage)) {
       advance(*transposed, time * transposed->stride());
     } else {
       const Residual& block = std::get<Residual>(stage);
-      float* inner = inner_.get(backend_, count);
-      float* middle = middle_.get(backend_, time * block.first.outputs());
-      backend_.activate(config_.activation, now, inner, count, config_.alpha);
-      block.first.forward(state[next++], inner, time, middle);
-      backend_.activate(config_.activation, middle, middle, time * block.first.outputs(), config_.alpha);
-      block.second.forward(state[next++], middle, time, inner);
+      activate(now, next, channels);
+      block.first.forward(*conv_state++, next, time, middle);
+      activate(middle, middle, block.first.outputs());
+      block.second.forward(*conv_state++, middle, time, next);
       if (block.shortcut) {
-        float* skip = there->get(backend_, count);
-        block.shortcut->forward(state[next++], now, time, skip);
-        now = skip;
-        std::swap(here, there);
+        block.shortcut->forward(*conv_state++, now, time, middle);
+        std::swap(now, middle);
       }
-      backend_.add_scaled(now, inner, nullptr, time, channels);
+      backend_.add_scaled(now, next, nullptr, time, channels);
     }
   }
-  return {now, static_cast<size_t>(count)};
+  std::copy(now, now + time * channels, y);
 }
 
 }  // namespace moshi

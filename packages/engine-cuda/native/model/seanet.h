@@ -20,8 +20,8 @@ class Seanet {
   static Seanet decoder(const Weights& weights, const MimiConfig& config);
 
   SeanetState make_state() const;
-  // x [time, channels in] → [time out, channels out], returned as a view into scratch that the next call overwrites.
-  std::span<const float> forward(SeanetState& state, const float* x, int64_t time, int64_t channels) const;
+  // x [time, channels in] → y [time out, channels out].
+  void forward(SeanetState& state, const float* x, int64_t time, int64_t channels, float* y) const;
 
  private:
   struct Residual {
@@ -33,12 +33,13 @@ class Seanet {
 
   explicit Seanet(const Weights& weights, const MimiConfig::Seanet& config)
       : backend_(weights.backend()), config_(config) {}
+  // Values of the widest tensor on the way.
+  int64_t widest(int64_t time, int64_t channels) const;
   void add_residuals(const Weights& weights, const std::string& prefix, int64_t channels);
 
   Backend& backend_;
   MimiConfig::Seanet config_;
   std::vector<Stage> stages_;
-  mutable Scratch ping_, pong_, inner_, middle_;
 };
 
 }  // namespace moshi

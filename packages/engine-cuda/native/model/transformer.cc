@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -95,11 +96,12 @@ void Transformer::add_sin_positions(float* x, std::span<const Row> rows) const {
 void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
   const int64_t n = static_cast<int64_t>(rows.size()), dim = config_.dim;
   const int64_t qkv_width = attention_.q_width() + 2 * attention_.kv_width();
-  float* normed = normed_.get(backend_, n * dim);
-  float* qkv = qkv_.get(backend_, n * qkv_width);
-  float* update = update_.get(backend_, n * dim);
-  float* wide = wide_.get(backend_, n * hidden_ * (gated_ ? 2 : 1));
-  float* narrow = narrow_.get(backend_, n * hidden_);
+  Working memory(backend_);
+  float* normed = memory.floats(n * dim);
+  float* qkv = memory.floats(n * qkv_width);
+  float* update = memory.floats(n * dim);
+  float* wide = memory.floats(n * hidden_ * (gated_ ? 2 : 1));
+  float* narrow = memory.floats(n * hidden_);
   if (config_.positions == "sin" || config_.positions == "sin_rope") add_sin_positions(x, rows);
 
   for (size_t l = 0; l < layers_.size(); ++l) {

@@ -59,7 +59,6 @@ class Transformer {
   bool gated_;
   std::vector<Layer> layers_;
   int64_t hidden_ = 0;  // the widest feed-forward layer
-  mutable Scratch normed_, qkv_, update_, wide_, narrow_;
 };
 
 }  // namespace moshi

@@ -2,38 +2,80 @@
 
 #include "core/error.h"
 #include "files/file.h"
+#include "model/convert.h"
+#include "model/names.h"
 
 namespace moshi {
 
 namespace {
 
 constexpr uint64_t kMaxConfig = 1 << 20;
+constexpr uint64_t kSmall = 1'000'000'000;  // bytes of weights that are run as they are stored
+constexpr uint64_t kSmallCodec = 100'000'000;
+
+}  // namespace
 
 LmConfig read_lm_config(const std::string& path) {
   return path.empty() ? LmConfig::published() : LmConfig::parse(Json::parse(read_whole(path, kMaxConfig), path));
 }
 
-}  // namespace
-
-std::unique_ptr<Mimi> load_mimi(const std::string& weights, const std::string& config, Backend& backend) {
+std::unique_ptr<Mimi> load_mimi(const std::string& weights, const std::string& config, Backend& backend,
+                                Precision precision) {
   const MimiConfig parsed =
       config.empty() ? MimiConfig::published() : MimiConfig::parse(Json::parse(read_whole(config, kMaxConfig), config));
   const Safetensors file(weights);
-  return std::make_unique<Mimi>(Weights(file, backend), parsed);
+  return std::make_unique<Mimi>(Weights(file, backend, {.precision = precision}), parsed);
+}
+
+LmFile::LmFile(const CheckpointFiles& files)
+    : files_(files), config_(read_lm_config(files.config)), file_(open_weights(files.lm, config_.depth_schedule)) {
+  expand_ = config_.settle(generated_codebooks(*file_), files.expand);
+}
+
+bool LmFile::quantized() const {
+  for (const auto& [name, info] : file_->tensors())
+    if (name.compare(0, 19, "transformer.layers.") == 0 && info.shape.size() == 2 && !is_float(info.type)) return true;
+  return false;
+}
+
+Precision LmFile::precision() const {
+  if (files_.weights) return *files_.weights;
+  return File(files_.lm).size() < kSmall || quantized() ? Precision::Stored : Precision::Q8;
+}
+
+KvType LmFile::kv() const {
+  if (files_.kv) return *files_.kv;
+  return File(files_.lm).size() < kSmall ? KvType::F32 : KvType::F16;
+}
+
+std::string LmFile::cached(Backend& backend) const {
+  const Precision chosen = precision();
+  const bool rounds = chosen == Precision::Q8 || chosen == Precision::Mixed || chosen == Precision::Q4;
+  if (!rounds || !files_.lora.empty() || quantized()) return {};
+  return cached_weights(files_.lm, config_.depth_schedule, chosen, files_.cache, backend);
+}
+
+std::unique_ptr<Lm> LmFile::load(Backend& backend, bool live) const {
+  const std::string path = cached(backend);
+  const std::unique_ptr<const TensorFile> cached = path.empty() ? nullptr : open_weights(path);
+  const Weights weights(cached ? *cached : *file_, backend,
+                        {.expand = expand_,
+                         .lora = files_.lora,
+                         .lora_rank = config_.lora_rank,
+                         .lora_scale = files_.lora_scale.value_or(config_.lora_scale),
+                         .precision = precision()});
+  return std::make_unique<Lm>(weights, config_, live, kv());
 }
 
 Checkpoint::Checkpoint(const CheckpointFiles& files, std::unique_ptr<CpuBackend> owned)
     : backend(std::move(owned)), tokenizer(files.tokenizer) {
-  LmConfig config = read_lm_config(files.config);
-  mimi = load_mimi(files.mimi, files.mimi_config, *backend);
-  const Safetensors file(files.lm);
-  const bool expand = config.settle(generated_codebooks(file), files.expand);
-  const Weights weights(file, *backend,
-                        {.expand = expand,
-                         .lora = files.lora,
-                         .lora_rank = config.lora_rank,
-                         .lora_scale = files.lora_scale.value_or(config.lora_scale)});
-  lm = std::make_unique<Lm>(weights, config, true);
+  // Half precision costs nothing that could be heard, and saves half of the reading; small codecs stay exact.
+  mimi = load_mimi(files.mimi, files.mimi_config, *backend,
+                   File(files.mimi).size() < kSmallCodec ? Precision::Stored : Precision::F16);
+  const LmFile file(files);
+  const LmConfig& config = file.config();
+  lm = file.load(*backend, true);
+  precision = file.precision();
 
   if (config.generated_codebooks == 0)
     throw Error(kBadModel, "this is a speech-to-text model; it listens only and cannot hold a conversation");

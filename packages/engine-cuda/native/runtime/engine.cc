@@ -250,52 +250,81 @@ void Engine::prompt(Session& session) {
   for (const auto& tell : std::exchange(session.when_prompted, {})) tell();
 }
 
+// The codec of each session is work of its own: with many sessions every thread takes one, with few they share one's.
+void Engine::for_each_codec(size_t count, const std::function<void(size_t)>& task) {
+  CpuBackend& backend = *checkpoint_->backend;
+  if (2 * count < static_cast<size_t>(backend.threads())) {
+    for (size_t i = 0; i < count; ++i) task(i);
+    return;
+  }
+  std::vector<std::exception_ptr> failures(count);
+  backend.each(static_cast<int64_t>(count), [&](int64_t i) {
+    try {
+      task(static_cast<size_t>(i));
+    } catch (...) {
+      failures[static_cast<size_t>(i)] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
+
+void Engine::encode(Session& session) {
+  const LmConfig& config = checkpoint_->lm->config();
+  Stopwatch watch;
+  session.codes.resize(static_cast<size_t>(config.user_codebooks()));
+  checkpoint_->mimi->encode(session.encoder, session.result.pcm.data(), 1, config.user_codebooks(),
+                            session.codes.data());
+  // Moshi ignores the first frame; the codec's padding at the start must come again with the first one that counts.
+  if (config.dialect == Dialect::Moshi && session.generation.steps() == 0) {
+    session.encoder.reset();
+    session.decoder.reset();
+  }
+  session.result.encode_ms = watch.lap();
+}
+
+void Engine::decode(Session& session) {
+  FrameResult& result = session.result;
+  result.decode_ms = 0;
+  result.token = -1;
+  result.text.reset();
+  result.pcm.clear();
+  std::vector<int32_t> tokens;
+  if (!session.generation.emitted(tokens)) return;
+  Stopwatch watch;
+  const Mimi& mimi = *checkpoint_->mimi;
+  result.pcm.resize(static_cast<size_t>(mimi.frame_samples()));
+  mimi.decode(session.decoder, tokens.data() + 1, 1, checkpoint_->lm->config().own_codebooks(), result.pcm.data());
+  result.decode_ms = watch.lap();
+  result.token = tokens[0];
+}
+
 void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
   const LmConfig& config = checkpoint_->lm->config();
-  const Mimi& mimi = *checkpoint_->mimi;
+  for_each_codec(ready.size(), [&](size_t i) { encode(*ready[i]); });
   std::vector<Generation*> generations;
   std::vector<StepInput> user;
   for (const auto& session : ready) {
-    Stopwatch watch;
     session->speech.hear(has_sound(session->result.pcm));
-    session->codes.resize(static_cast<size_t>(config.user_codebooks()));
-    mimi.encode(session->encoder, session->result.pcm.data(), 1, config.user_codebooks(), session->codes.data());
-    // Moshi ignores the first frame; the codec's padding at the start must come again with the first one that counts.
-    if (config.dialect == Dialect::Moshi && session->generation.steps() == 0) {
-      session->encoder.reset();
-      session->decoder.reset();
-    }
-    session->result.encode_ms = watch.lap();
     generations.push_back(&session->generation);
     user.push_back({session->codes.data()});
   }
   Stopwatch watch;
   Generation::step(*checkpoint_->lm, generations, user);
   const double lm_ms = watch.lap();
+  for_each_codec(ready.size(), [&](size_t i) { decode(*ready[i]); });
 
-  std::vector<int32_t> tokens;
   for (const auto& session : ready) {
     FrameResult& result = session->result;
     result.lm_ms = lm_ms;
-    result.decode_ms = 0;
-    result.token = -1;
-    result.text.reset();
-    result.pcm.clear();
-    if (session->generation.emitted(tokens)) {
-      watch.lap();
-      result.pcm.resize(static_cast<size_t>(mimi.frame_samples()));
-      mimi.decode(session->decoder, tokens.data() + 1, 1, config.own_codebooks(), result.pcm.data());
-      result.decode_ms = watch.lap();
-      if (!std::all_of(result.pcm.begin(), result.pcm.end(), [](float v) { return std::isfinite(v); })) {
-        session->events.error(kBadModel,
-                              "the model's sound is not a number: its weights are broken, download them again");
-        close(*session);
-        continue;
-      }
-      result.token = tokens[0];
-      if (result.token != config.text_padding && result.token != config.text_end_padding)
-        result.text = checkpoint_->tokenizer.wire_text(result.token);
+    if (!std::all_of(result.pcm.begin(), result.pcm.end(), [](float v) { return std::isfinite(v); })) {
+      session->events.error(kBadModel,
+                            "the model's sound is not a number: its weights are broken, download them again");
+      close(*session);
+      continue;
     }
+    if (result.token >= 0 && result.token != config.text_padding && result.token != config.text_end_padding)
+      result.text = checkpoint_->tokenizer.wire_text(result.token);
     const int64_t step = result.step, position = session->generation.emitted_position();
     tell(*session, session->speech.events(position, true));
     session->events.frame(std::move(result));

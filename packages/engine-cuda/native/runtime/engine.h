@@ -49,6 +49,9 @@ class Engine {
  private:
   void run();
   void step(const std::vector<std::shared_ptr<Session>>& ready);
+  void for_each_codec(size_t count, const std::function<void(size_t)>& task);
+  void encode(Session& session);
+  void decode(Session& session);
   static void start_over(Session& session, int resets);
   // A failure of the task is reported to these sessions and ends them; the engine goes on.
   void guarded(const std::vector<std::shared_ptr<Session>>& sessions, const std::function<void()>& task);

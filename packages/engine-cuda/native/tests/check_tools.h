@@ -27,6 +27,8 @@ class TemporaryFile {
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   const std::string& path() const { return path_; }
   const std::string& write(const std::string& bytes) const {
+    // Some file systems wait for the disk when a file is written over.
+    std::remove(path_.c_str());
     std::ofstream(path_, std::ios::binary | std::ios::trunc)
         .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     return path_;

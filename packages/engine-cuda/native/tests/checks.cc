@@ -21,12 +21,19 @@ void expect(bool condition, const std::string& what) {
 int main(int argc, char** argv) {
   try {
     moshi::check_files();
+    moshi::check_formats();
+    moshi::check_gguf();
     moshi::check_kernels();
+    moshi::check_quant();
+    moshi::check_quantize();
     moshi::check_sampler();
     moshi::check_threads();
     moshi::check_topology();
+    moshi::check_bench(argc > 2 ? argv[2] : "");
     if (argc > 1) moshi::check_speech(std::string(argv[1]) + "/tokenizer.model");
+    if (argc > 1) moshi::check_batch(argv[1]);
     if (argc > 1) moshi::check_runtime(argv[1]);
+    if (argc > 1) moshi::check_eval(argv[1]);
   } catch (const std::exception& error) {
     moshi::expect(false, std::string("unexpected error: ") + error.what());
   }

@@ -7,12 +7,20 @@ namespace moshi {
 void expect(bool condition, const std::string& what);
 
 void check_files();
+void check_formats();
+void check_gguf();
 void check_kernels();
+void check_quant();
 void check_sampler();
 void check_threads();
 void check_topology();
+// fixtures: the folder of golden cases; empty: without those.
+void check_bench(const std::string& fixtures);
 // folder: a model in the published layout (the embedded default).
+void check_quantize();
+void check_batch(const std::string& folder);
 void check_runtime(const std::string& folder);
+void check_eval(const std::string& folder);
 void check_speech(const std::string& tokenizer);
 
 }  // namespace moshi

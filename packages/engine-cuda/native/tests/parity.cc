@@ -37,11 +37,14 @@ void run(const Case& one, Backend& backend, Report& report) {
   if (one.has("zip.pt")) return check_torch(one, report);
   if (one.has("dep_q16.safetensors")) return check_expand(one, backend, report);
   if (one.has("lora.safetensors") || one.has("lora_fused_names.safetensors")) return check_lora(one, backend, report);
+  const auto dequantized = expected.tensors().lower_bound("dequant.");
+  if (dequantized != expected.tensors().end() && dequantized->first.find("dequant.") == 0)
+    return check_quantized(one, backend, report);
   if (expected.has("gen_user")) return check_lm(one, backend, report);
   if (expected.has("loop_codes") || (expected.has("extra_heads") && expected.has("codes")))
     return check_stt(one, backend, report);
   report.failed("kind of case",
-                "this version runs Mimi, Moshi, LoRA, PersonaPlex and its expansion, speech-to-text, sampling, "
+                "this version runs Mimi, Moshi, LoRA, q8, PersonaPlex and its expansion, speech-to-text, sampling, "
                 "SentencePiece and torch cases; this is another kind");
 }
 

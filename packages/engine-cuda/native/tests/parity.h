@@ -21,6 +21,7 @@ void check_lm(const Case& one, Backend& backend, Report& report);
 void check_personaplex(const Case& one, Backend& backend, Report& report);
 void check_lora(const Case& one, Backend& backend, Report& report);
 void check_expand(const Case& one, Backend& backend, Report& report);
+void check_quantized(const Case& one, Backend& backend, Report& report);
 void check_stt(const Case& one, Backend& backend, Report& report);
 void check_torch(const Case& one, Report& report);
 void check_sampling(const Case& one, Report& report);

@@ -29,6 +29,20 @@ void Report::close(const std::string& check, std::span<const float> got, std::sp
   row(finite && relative <= tolerance && !got.empty(), check, text);
 }
 
+void Report::quiet(const std::string& check, std::span<const float> got, std::span<const float> want, double decibels) {
+  if (got.size() != want.size())
+    return failed(check, std::to_string(got.size()) + " values, " + std::to_string(want.size()) + " expected");
+  double signal = 0, noise = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    signal += static_cast<double>(want[i]) * want[i];
+    noise += (static_cast<double>(got[i]) - want[i]) * (static_cast<double>(got[i]) - want[i]);
+  }
+  const double ratio = 10 * std::log10(signal / noise);
+  char text[128];
+  std::snprintf(text, sizeof text, "signal to noise %.1f dB (needed %.0f), %zu values", ratio, decibels, got.size());
+  row(ratio >= decibels && signal > 0, check, text);
+}
+
 void Report::same(const std::string& check, std::span<const int64_t> got, std::span<const int64_t> want) {
   if (got.size() != want.size())
     return failed(check, std::to_string(got.size()) + " values, " + std::to_string(want.size()) + " expected");

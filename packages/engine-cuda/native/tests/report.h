@@ -15,6 +15,8 @@ class Report {
   // Largest |got - want| over the largest |want|; passes up to `tolerance`.
   void close(const std::string& check, std::span<const float> got, std::span<const float> want,
              double tolerance = 1e-4);
+  // Passes when the noise in `got` lies so many decibels below `want`.
+  void quiet(const std::string& check, std::span<const float> got, std::span<const float> want, double decibels);
   // Passes only when every value is the same.
   void same(const std::string& check, std::span<const int64_t> got, std::span<const int64_t> want);
   void same_text(const std::string& check, int64_t differing, int64_t total, const std::string& first);

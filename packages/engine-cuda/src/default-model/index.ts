@@ -10,7 +10,7 @@ const VERSION = 1;
 const SEED = 8998;
 
 /** Where things that can be made again are kept: `MOSHI_CACHE`, `XDG_CACHE_HOME/moshi` or `~/.cache/moshi`. */
-function cacheRoot(): string {
+export function cacheRoot(): string {
   if (process.env.MOSHI_CACHE) return process.env.MOSHI_CACHE;
   return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'moshi');
 }

@@ -49,6 +49,9 @@ export interface MimiFiles {
   mimiConfig?: string;
 }
 
+/** The files of a language model alone, as absolute paths. */
+export type LmFiles = Omit<ModelFiles, 'mimiWeights' | 'mimiConfig' | 'tokenizer'>;
+
 /** A model's files, as absolute paths. No config.json (`config` null) means the original Moshi 7B. */
 export interface ModelFiles extends MimiFiles {
   lmWeights: string;
@@ -82,6 +85,17 @@ export async function resolveMimi(ref: string, options: ResolveOptions = {}): Pr
     };
   }
   return await resolveRoles(ref, ['mimiConfig', 'mimiWeights'], options);
+}
+
+/** Finds only a model's language model, as {@link resolveModel} does; `ref` may also be the weights file itself. */
+export async function resolveLm(ref: string, options: ResolveOptions = {}): Promise<LmFiles> {
+  const path = localPath(ref);
+  if ((await stat(path).catch(() => undefined))?.isFile()) {
+    const configPath = join(dirname(path), 'config.json');
+    const hasConfig = (await stat(configPath).catch(() => undefined))?.isFile();
+    return { root: dirname(path), config: null, lmWeights: path, ...(hasConfig && { configPath }) };
+  }
+  return (await resolveRoles(ref, ['loraWeights', 'lmWeights'], options)) as unknown as LmFiles;
 }
 
 /** Finds one file of a model by its name, for example a voice; undefined when the model has no such file. */
@@ -149,7 +163,7 @@ async function findRole(
   codecOnly: boolean,
   options: ResolveOptions,
 ): Promise<Candidate | undefined> {
-  const { key, fallback } = ROLES[role];
+  const { key, fallback, others = [] } = ROLES[role];
   const override = options.files?.[role];
   if (override !== undefined) {
     const chosen = await overridden(source, override, options);
@@ -163,7 +177,14 @@ async function findRole(
   }
   if (fallback === undefined) return undefined;
   const found = await source.look(fallback);
-  if (found || !source.list) return { role, name: fallback, source, found };
+  if (found) return { role, name: fallback, source, found };
+  if (!source.list) {
+    for (const name of others) {
+      const other = await source.look(name);
+      if (other) return { role, name, source, found: other };
+    }
+    return { role, name: fallback, source, found };
+  }
   const other = plausibleName(await source.list(), role, codecOnly);
   return { role, name: fallback, source, found: other === undefined ? undefined : await source.look(other) };
 }

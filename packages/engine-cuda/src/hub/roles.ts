@@ -8,6 +8,8 @@ interface RoleRule {
   readonly key: string;
   /** The name where config.json does not say; undefined: then there is no such file. */
   readonly fallback: string | undefined;
+  /** Names it also goes by, tried in turn where a folder cannot be listed. */
+  readonly others?: readonly string[];
   /** In words, for messages. */
   readonly what: string;
   /** Whether a file of another name may well be it. */
@@ -36,6 +38,7 @@ export const ROLES: Readonly<Record<Role, RoleRule>> = {
   lmWeights: {
     key: 'moshi_name',
     fallback: 'model.safetensors',
+    others: ['model.q8.safetensors', 'model.q4.safetensors', 'model.q8.gguf', 'model.q4.gguf', 'model.gguf'],
     what: "the language model's weights",
     plausible: (name) => WEIGHTS.test(name) && !CODEC.test(name) && !/lora/i.test(name),
   },

@@ -8,7 +8,12 @@ import { type AudioFormat, formatOf, openDecoder } from './formats';
 import { shown } from './names';
 
 /** Bounds of a recording that is to be a voice; loudness is measured over 0.4 s and not told of less. */
-export const VOICE_LIMITS = { fileBytes: 200e6, minSeconds: 0.4, maxSeconds: 60 };
+export const VOICE_LIMITS = {
+  fileBytes: 200e6,
+  minSeconds: 0.4,
+  maxSeconds: 60,
+  advice: 'a voice of 5 to 15 seconds is enough',
+};
 
 const RATE = 24_000;
 /** Those a WAV may have: beyond them, changing the rate is no small work. */
@@ -19,14 +24,13 @@ const SILENCE_PEAK = 1e-3;
 /** Bytes decoded before others get their turn; small for formats in which few bytes can stand for much silence. */
 const CHUNK_BYTES = 4096;
 const CHUNKS_A_TURN = 16;
-const ENOUGH = 'a voice of 5 to 15 seconds is enough';
 
 /**
  * The sound of a recording as 24 kHz mono, -1 to 1: WAV, FLAC, MP3, Ogg or Opus, told by content and not by name; channels are
  * mixed. Rejects `ENGINE_BAD_FILE` for anything else, and for recordings that are silent, shorter than 0.4 s or longer than 60 s.
  */
 export async function decodeVoice(path: string, limits = VOICE_LIMITS): Promise<Float32Array> {
-  const bytes = await readLimited(path, limits.fileBytes);
+  const bytes = await readLimited(path, limits);
   const format = formatOf(bytes);
   if (format === undefined) {
     throw bad(path, 'it is no WAV, FLAC, MP3, Ogg or Opus file: convert it, for example with: ffmpeg -i IN OUT.wav');
@@ -34,7 +38,7 @@ export async function decodeVoice(path: string, limits = VOICE_LIMITS): Promise<
   const { pcm, rate } = format === 'wav' ? readWavFile(path, bytes) : await decode(path, bytes, format, limits);
   const seconds = rate > 0 ? pcm.length / rate : 0;
   if (seconds > limits.maxSeconds) throw tooLong(path, limits);
-  if (seconds < limits.minSeconds) throw bad(path, `it has ${seconds.toFixed(2)} seconds of sound: ${ENOUGH}`);
+  if (seconds < limits.minSeconds) throw bad(path, `it has ${seconds.toFixed(2)} seconds of sound: ${limits.advice}`);
   if (!pcm.some((sample) => Math.abs(sample) > SILENCE_PEAK)) throw bad(path, 'it is silent: record it again');
   return rate === RATE ? pcm : await resampled(pcm, rate);
 }
@@ -123,13 +127,13 @@ function joined(parts: readonly Float32Array[], samples: number): Float32Array {
   return pcm;
 }
 
-async function readLimited(path: string, limit: number): Promise<Uint8Array> {
+async function readLimited(path: string, limits: typeof VOICE_LIMITS): Promise<Uint8Array> {
   try {
     const file = await open(path);
     try {
       const found = await file.stat();
       if (!found.isFile()) throw bad(path, 'it is no file');
-      if (found.size > limit) throw bad(path, `it has ${Math.round(found.size / 1e6)} MB: ${ENOUGH}`);
+      if (found.size > limits.fileBytes) throw bad(path, `it has ${Math.round(found.size / 1e6)} MB: ${limits.advice}`);
       return await file.readFile();
     } finally {
       await file.close();
@@ -146,7 +150,7 @@ async function readLimited(path: string, limit: number): Promise<Uint8Array> {
 }
 
 function tooLong(path: string, limits: typeof VOICE_LIMITS): EngineError {
-  return bad(path, `it is longer than ${limits.maxSeconds} seconds: ${ENOUGH}`);
+  return bad(path, `it is longer than ${limits.maxSeconds} seconds: ${limits.advice}`);
 }
 
 function bad(path: string, why: string, cause?: unknown): EngineError {

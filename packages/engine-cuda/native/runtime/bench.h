@@ -1,0 +1,103 @@
+// What a machine can do, and what of it a model reaches: everything is measured in one process on the engine's own
+// threads, so that ratios can be compared where times cannot. One call at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cpu/cpu_backend.h"
+#include "model/kv_cache.h"
+#include "model/precision.h"
+#include "runtime/checkpoint.h"
+#include "runtime/synthetic_models.h"
+#include "runtime/timed_backend.h"
+
+namespace moshi {
+
+// Milliseconds, or bytes a second, over some repeats.
+struct Repeats {
+  double best = 0, median = 0;
+};
+
+struct LayerTimes {
+  uint64_t bytes = 0;  // of weights, read once by a pass over all the layers
+  Repeats one, eight;  // milliseconds of a pass for so many rows
+};
+
+struct LoadTimes {
+  int heard = 0, spoken = 0;              // codebooks of the user and of the model; both 0: a codec alone
+  bool persona = false;                   // it takes a voice and a role
+  Precision weights = Precision::Stored;  // as run
+  KvType kv = KvType::F32;
+  double ms = 0;
+  uint64_t packed_bytes = 0, peak_bytes = 0;  // the most memory taken beyond what was taken before; 0 = unknown
+};
+
+// Where the time of a frame went, in the fastest.
+struct StageTime {
+  std::string stage, kind;  // kind: "linear", "attention", "rest"
+  double ms = 0;
+  uint64_t bytes = 0;
+};
+
+struct FrameTimes {
+  int frames = 0;                     // that were measured
+  Repeats encode, lm, decode, total;  // of all conversations together
+  uint64_t weight_bytes = 0, kv_bytes = 0;
+  uint64_t linear_bytes = 0;  // of weights, in linear layers
+  double linear_ms = 0;       // in those
+  std::vector<StageTime> stages;
+};
+
+struct CodecTimes {
+  Repeats encode, decode;
+  double convolution_flops = 0, convolution_ms = 0;  // of both, in linear()
+  std::vector<StageTime> encode_stages, decode_stages;
+};
+
+struct BenchModel {
+  std::string synthetic;    // a name without "synthetic:"; empty: files
+  CheckpointFiles files{};  // its weights and kv are chosen, or left open, for synthetic models too
+};
+
+class Bench {
+ public:
+  Bench(int threads, std::string isa);
+
+  int threads() const { return backend_->threads(); }
+  std::string isa() const { return backend_->name(); }
+
+  // These go on for `spend` milliseconds.
+  //
+  // Bytes a second that so many threads read of a buffer, which should be far larger than any cache: `bytes`, or what
+  // the machine's memory bears.
+  Repeats read(int threads, uint64_t bytes, double spend) const;
+  // Floating-point operations a second of one core that does nothing but independent multiply-adds.
+  double flops(double spend) const;
+  // The linear layers of a 7B's temporal transformer, as many as take `bytes`, or what the machine's memory bears.
+  LayerTimes layers(DType type, uint64_t bytes, double spend) const;
+
+  // Loads a model's weights for `sessions` conversations that have come as far as `position`. Throws Error(kBadOption)
+  // when the machine's memory does not hold them.
+  LoadTimes load(const BenchModel& model, int sessions, int64_t position);
+  bool has_lm() const { return lm_ != nullptr; }
+  const LmConfig& lm_config() const { return lm_->config(); }
+  // Steps of `sessions` conversations from `position` on, sound to sound.
+  FrameTimes frames(int sessions, int64_t position, int frames) const;
+  // One frame of the codec alone, on one thread or all.
+  CodecTimes codec(bool one_thread, int codebooks, int frames) const;
+  int codebooks() const;
+  void unload();
+
+ private:
+  std::string isa_;
+  std::unique_ptr<CpuBackend> backend_;
+  std::unique_ptr<TimedBackend> timed_;
+  std::function<std::unique_ptr<Mimi>(Backend&)> make_mimi_;
+  std::unique_ptr<Lm> lm_;
+  std::unique_ptr<Mimi> mimi_;
+};
+
+}  // namespace moshi

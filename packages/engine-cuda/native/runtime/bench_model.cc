@@ -1,0 +1,378 @@
+// The bench's models: a frame from sound to sound, and where its time goes.
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "files/file.h"
+#include "model/generation.h"
+#include "model/names.h"
+#include "runtime/bench.h"
+#include "runtime/repeat.h"
+
+namespace moshi {
+
+namespace {
+
+constexpr uint64_t kSmallCodec = 100'000'000;
+constexpr Precision kCodecPrecision = Precision::F16;  // of the published one, as checkpoints are loaded
+constexpr uint64_t kSlack = uint64_t{256} << 20;       // what a load may take beyond its packed weights and one tensor
+constexpr int kWarmUp = 3, kFewest = 5;
+// A slow machine measures fewer frames rather than for minutes.
+constexpr double kPatience = 10'000;
+
+constexpr const char* kPartNames[] = {"embeddings", "temporal",     "textHead",    "depth",
+                                      "sampling",   "convolutions", "transformer", "quantizer"};
+constexpr const char* kKindNames[] = {"linear", "attention", "rest"};
+
+std::vector<StageTime> stages_of(const Costs& costs) {
+  std::vector<StageTime> out;
+  for (size_t part = 0; part < kParts; ++part)
+    for (size_t kind = 0; kind < kKinds; ++kind) {
+      const Cost& cost = costs.by[part][kind];
+      if (cost.seconds > 0)
+        out.push_back({kPartNames[part], kKindNames[kind], cost.seconds * 1000, cost.weight_bytes + cost.kv_bytes});
+    }
+  return out;
+}
+
+// The one that nothing disturbed.
+template <typename Frame, typename Time>
+const Frame& fastest_frame(const std::vector<Frame>& frames, Time time) {
+  return *std::min_element(frames.begin(), frames.end(),
+                           [&](const Frame& a, const Frame& b) { return time(a) < time(b); });
+}
+
+std::vector<float> noise(int64_t count, uint32_t seed) {
+  std::vector<float> out(static_cast<size_t>(count));
+  uint32_t state = seed + 1;
+  for (float& sample : out) {
+    state = state * 1664525u + 1013904223u;
+    sample = (static_cast<float>(state >> 8) * 0x1p-24f - 0.5f) * 0.1f;
+  }
+  return out;
+}
+
+// Puts a ring where a long conversation would be, its pages copies of the first: what they hold does not matter, that
+// they are there to be read does.
+std::vector<Buffer> filled(const std::vector<Buffer>& pages, const KvCache& ring, int64_t position) {
+  const int64_t rows = std::min(position, ring.capacity()), page = ring.page();
+  return std::vector<Buffer>(static_cast<size_t>((rows + page - 1) / page), pages.at(0));
+}
+
+void advance(Generation& generation, const LmConfig& config, Backend& backend, int64_t position) {
+  Remembered far = generation.remember(backend);
+  if (far.position < 1 || far.position >= position) return;
+  far.rings = filled(far.rings, generation.temporal().cache, position);
+  far.offset += position - far.position;
+  far.position = position;
+  std::fill(far.cache.begin(), far.cache.end(), 0);
+  // What is heard was given, all else was not.
+  const auto slots = static_cast<int64_t>(far.provided.size()) / config.streams();
+  const int64_t heard = (1 + config.own_codebooks()) * slots;
+  std::fill(far.provided.begin(), far.provided.begin() + heard, uint8_t{0});
+  std::fill(far.provided.begin() + heard, far.provided.end(), uint8_t{1});
+  generation.recall(backend, far);
+}
+
+void advance(TransformerState& state, Backend& backend, int64_t position) {
+  state.cache.restore(backend, filled(state.cache.save(backend, 1), state.cache, position));
+  state.position = position;
+}
+
+uint64_t kv_bytes(const LmConfig& config, KvType type, int64_t positions) {
+  const TransformerConfig& temporal = config.temporal;
+  const KvCache ring(type, temporal.layers, temporal.context, temporal.heads / temporal.kv_repeat,
+                     temporal.dim / temporal.heads);
+  const int64_t rows = std::min(positions, ring.capacity());
+  return static_cast<uint64_t>((rows + ring.page() - 1) / ring.page()) * ring.page_bytes();
+}
+
+// Of files, where the weights a conversation leaves out are counted too.
+PackedSize packed_size(const TensorFile& file, Precision precision) {
+  PackedSize out;
+  for (const auto& [name, info] : file.tensors()) {
+    uint64_t bytes = info.bytes;
+    if (info.shape.size() == 2) {
+      const DType type = packed_type(precision, name, info.type, info.shape[1]);
+      bytes = static_cast<uint64_t>(info.shape[0]) *
+              static_cast<uint64_t>(stored_bytes(type, (info.shape[1] + 255) / 256 * 256));
+    }
+    out.all += bytes;
+    out.largest = std::max(out.largest, bytes);
+  }
+  return out;
+}
+
+std::string gigabytes(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+void check_memory(const std::string& name, const PackedSize& size, uint64_t kv, Precision precision) {
+  const uint64_t needed = size.all + 2 * size.largest + kv + kSlack, available = available_memory();
+  if (needed > available)
+    throw Error(kBadOption, name + " needs " + gigabytes(needed) + " as " + precision_name(precision) + ", " +
+                                gigabytes(kv) + " of it for the memory of conversations, and " + gigabytes(available) +
+                                " are available; ask for lighter weights (q8, q4), kv q8, fewer sessions or a smaller "
+                                "position");
+}
+
+}  // namespace
+
+LoadTimes Bench::load(const BenchModel& model, int sessions, int64_t position) {
+  unload();
+  const CheckpointFiles& files = model.files;
+  LoadTimes out;
+  std::optional<LmConfig> config;
+  std::unique_ptr<const TensorFile> file;
+  std::string name = files.lm;
+  bool expand = false;
+  PackedSize size;
+  if (!model.synthetic.empty()) {
+    const SyntheticModel made = synthetic_model(model.synthetic);
+    name = made.name;
+    make_mimi_ = [made](Backend& backend) {
+      const Precision precision = made.small ? Precision::Stored : kCodecPrecision;
+      return std::make_unique<Mimi>(Weights(*synthetic_mimi(made, precision), backend), made.mimi);
+    };
+    if (made.lm) {
+      config = made.lm;
+      out.weights = files.weights.value_or(made.small ? Precision::Stored : Precision::Q8);
+      out.kv = files.kv.value_or(made.small ? KvType::F32 : KvType::F16);
+      file = synthetic_lm(made, out.weights);
+      const int live = std::min(config->own_codebooks(), config->generated_codebooks);
+      size = moshi::packed_size(lm_tensors(*config, made.widths, live, made.numbered), out.weights);
+    }
+  } else {
+    make_mimi_ = [files](Backend& backend) {
+      const bool small = File(files.mimi).size() < kSmallCodec;
+      return load_mimi(files.mimi, files.mimi_config, backend, small ? Precision::Stored : kCodecPrecision);
+    };
+    const LmFile lm(files);
+    config = lm.config();
+    out.weights = lm.precision();
+    out.kv = lm.kv();
+    file = open_weights(files.lm, config->depth_schedule);
+    expand = config->settle(generated_codebooks(*file), files.expand);
+    size = packed_size(*file, out.weights);
+  }
+  if (config) {
+    out.heard = config->user_codebooks();
+    out.spoken = config->own_codebooks();
+    out.persona = config->dialect == Dialect::PersonaPlex;
+    check_memory(name, size, static_cast<uint64_t>(sessions) * kv_bytes(*config, out.kv, position + 64), out.weights);
+  }
+
+  mimi_ = make_mimi_(*timed_);
+  if (!config) return out;
+  const uint64_t before = reset_peak_memory() ? resident_memory() : 0, packed_before = timed_->packed();
+  out.ms = milliseconds([&] {
+    const LabelledFile labelled(*file, *timed_);
+    const Weights weights(labelled, *timed_,
+                          {.expand = expand,
+                           .lora = files.lora,
+                           .lora_rank = config->lora_rank,
+                           .lora_scale = files.lora_scale.value_or(config->lora_scale),
+                           .precision = out.weights});
+    lm_ = std::make_unique<Lm>(weights, *config, true, out.kv);
+  });
+  out.packed_bytes = timed_->packed() - packed_before;
+  if (before > 0) out.peak_bytes = peak_memory() - std::min(before, peak_memory());
+  return out;
+}
+
+void Bench::unload() {
+  lm_.reset();
+  mimi_.reset();
+  timed_ = std::make_unique<TimedBackend>(*backend_);
+}
+
+int Bench::codebooks() const {
+  return mimi_->quantizer().codebooks();
+}
+
+FrameTimes Bench::frames(int sessions, int64_t position, int frames) const {
+  if (!lm_) throw Error(kBadOption, "a codec alone has no conversations");
+  const LmConfig& config = lm_->config();
+  const int heard = config.user_codebooks(), spoken = config.own_codebooks();
+  if (std::max(heard, spoken) > codebooks())
+    throw Error(kBadModel, "the codec has " + std::to_string(codebooks()) + " codebooks, the model needs " +
+                               std::to_string(std::max(heard, spoken)));
+  struct Conversation {
+    Generation generation;
+    MimiState encoder, decoder;
+    std::vector<int32_t> codes, tokens;
+  };
+  std::vector<Conversation> all;
+  all.reserve(static_cast<size_t>(sessions));
+  for (int i = 0; i < sessions; ++i) {
+    SamplingOptions sampling;
+    sampling.text = {config.text_temperature, config.text_top_k, 0};
+    sampling.audio = {config.temperature, config.top_k, 0};
+    sampling.text_seed = sampling.audio_seed = static_cast<uint64_t>(i);
+    all.push_back({Generation(*lm_, sampling), mimi_->make_encoder(), mimi_->make_decoder(),
+                   std::vector<int32_t>(static_cast<size_t>(std::max(1, heard))),
+                   std::vector<int32_t>(static_cast<size_t>(1 + spoken))});
+  }
+  std::vector<Generation*> generations;
+  std::vector<StepInput> inputs;
+  for (Conversation& one : all) {
+    generations.push_back(&one.generation);
+    inputs.push_back({one.codes.data()});
+  }
+  std::vector<float> sound(static_cast<size_t>(mimi_->frame_samples()));
+
+  struct Frame {
+    double encode, lm, decode;
+    Costs costs;
+  };
+  uint32_t count = 0;
+  const auto frame = [&] {
+    Frame out;
+    const std::vector<float> pcm = noise(mimi_->frame_samples(), count++);
+    out.encode = milliseconds([&] {
+      if (heard == 0) return;
+      for (Conversation& one : all) mimi_->encode(one.encoder, pcm.data(), 1, heard, one.codes.data());
+    });
+    out.lm = milliseconds([&] {
+      timed_->begin(Part::Embeddings);
+      Generation::step(*lm_, generations, inputs);
+      out.costs = timed_->end();
+    });
+    out.decode = milliseconds([&] {
+      if (spoken == 0) return;
+      for (Conversation& one : all) {
+        one.generation.emitted(one.tokens);
+        mimi_->decode(one.decoder, one.tokens.data() + 1, 1, spoken, sound.data());
+      }
+    });
+    return out;
+  };
+
+  // A first frame may run no model; after the second the rings have a page to fill them from.
+  frame();
+  frame();
+  for (Conversation& one : all) {
+    advance(one.generation, config, *backend_, position);
+    // So long a conversation has filled the codec's rings.
+    const int64_t full = std::min(2 * position, mimi_->config().transformer.context + 1);
+    if (full <= 4) continue;
+    if (heard > 0) advance(one.encoder.transformer, *backend_, full);
+    if (spoken > 0) advance(one.decoder.transformer, *backend_, full);
+  }
+  for (int i = 0; i < kWarmUp; ++i) frame();
+  std::vector<Frame> measured;
+  for (double spent = 0; static_cast<int>(measured.size()) < frames;) {
+    measured.push_back(frame());
+    const Frame& last = measured.back();
+    spent += last.encode + last.lm + last.decode;
+    if (spent > kPatience && static_cast<int>(measured.size()) >= kFewest) break;
+  }
+
+  FrameTimes out;
+  out.frames = static_cast<int>(measured.size());
+  const auto times = [&](auto of) {
+    std::vector<double> values;
+    for (const Frame& one : measured) values.push_back(of(one));
+    return quickest(values);
+  };
+  out.encode = times([](const Frame& one) { return one.encode; });
+  out.lm = times([](const Frame& one) { return one.lm; });
+  out.decode = times([](const Frame& one) { return one.decode; });
+  out.total = times([](const Frame& one) { return one.encode + one.lm + one.decode; });
+  const Costs& costs = fastest_frame(measured, [](const Frame& one) { return one.lm; }).costs;
+  // Of the frame half way: while a ring fills, each reads more than the one before.
+  const Cost half_way = measured[measured.size() / 2].costs.total();
+  out.weight_bytes = half_way.weight_bytes;
+  out.kv_bytes = half_way.kv_bytes;
+  for (size_t part = 0; part < kParts; ++part) {
+    const Cost& linear = costs.of(static_cast<Part>(part), Kind::Linear);
+    out.linear_bytes += linear.weight_bytes;
+    out.linear_ms += linear.seconds * 1000;
+  }
+  out.stages = stages_of(costs);
+  return out;
+}
+
+CodecTimes Bench::codec(bool one_thread, int count, int frames) const {
+  if (!mimi_) throw Error(kBadOption, "no model is loaded");
+  count = std::min(count, codebooks());
+  std::unique_ptr<CpuBackend> single;
+  std::unique_ptr<TimedBackend> timed_single;
+  std::unique_ptr<Mimi> mimi_single;
+  if (one_thread && threads() > 1) {
+    single = std::make_unique<CpuBackend>(1, isa_.empty() ? nullptr : isa_.c_str());
+    timed_single = std::make_unique<TimedBackend>(*single);
+    mimi_single = make_mimi_(*timed_single);
+  }
+  const Mimi& mimi = mimi_single ? *mimi_single : *mimi_;
+  TimedBackend& timed = timed_single ? *timed_single : *timed_;
+  CpuBackend& backend = single ? *single : *backend_;
+
+  MimiState encoder = mimi.make_encoder(), decoder = mimi.make_decoder();
+  std::vector<int32_t> codes(static_cast<size_t>(count));
+  std::vector<float> sound(static_cast<size_t>(mimi.frame_samples()));
+  const Tap encoding = [&](const char* name, const float*, int64_t, int64_t) {
+    const std::string_view at = name;
+    timed.enter(at == "enc_seanet"   ? Part::CodecTransformer
+                : at == "enc_latent" ? Part::Quantizer
+                                     : Part::Convolutions);
+  };
+  const Tap decoding = [&](const char* name, const float*, int64_t, int64_t) {
+    timed.enter(std::string_view(name) == "dec_upsample" ? Part::CodecTransformer : Part::Convolutions);
+  };
+  struct Frame {
+    double encode, decode;
+    Costs encode_costs, decode_costs;
+  };
+  uint32_t seed = 0;
+  const auto frame = [&] {
+    Frame out;
+    const std::vector<float> pcm = noise(mimi.frame_samples(), seed++);
+    out.encode = milliseconds([&] {
+      timed.begin(Part::Convolutions);
+      mimi.encode(encoder, pcm.data(), 1, count, codes.data(), encoding);
+      out.encode_costs = timed.end();
+    });
+    out.decode = milliseconds([&] {
+      timed.begin(Part::Quantizer);
+      mimi.decode(decoder, codes.data(), 1, count, sound.data(), decoding);
+      out.decode_costs = timed.end();
+    });
+    return out;
+  };
+  frame();
+  const int64_t full = mimi.config().transformer.context + 1;
+  advance(encoder.transformer, backend, full);
+  advance(decoder.transformer, backend, full);
+  for (int i = 0; i < kWarmUp; ++i) frame();
+  std::vector<Frame> measured;
+  for (double spent = 0; static_cast<int>(measured.size()) < frames;) {
+    measured.push_back(frame());
+    spent += measured.back().encode + measured.back().decode;
+    if (spent > kPatience / 2 && static_cast<int>(measured.size()) >= kFewest) break;
+  }
+
+  CodecTimes out;
+  std::vector<double> encodes, decodes;
+  for (const Frame& one : measured) {
+    encodes.push_back(one.encode);
+    decodes.push_back(one.decode);
+  }
+  out.encode = quickest(encodes);
+  out.decode = quickest(decodes);
+  const Costs& encode = fastest_frame(measured, [](const Frame& one) { return one.encode; }).encode_costs;
+  const Costs& decode = fastest_frame(measured, [](const Frame& one) { return one.decode; }).decode_costs;
+  for (const Costs* side : {&encode, &decode}) {
+    const Cost& cost = side->of(Part::Convolutions, Kind::Linear);
+    out.convolution_flops += 2 * cost.multiply_adds;
+    out.convolution_ms += cost.seconds * 1000;
+  }
+  out.encode_stages = stages_of(encode);
+  out.decode_stages = stages_of(decode);
+  return out;
+}
+
+}  // namespace moshi

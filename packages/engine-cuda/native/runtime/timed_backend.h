@@ -1,0 +1,120 @@
+// A backend that passes everything on to another and notes what it cost: time, bytes of weights and of memory read,
+// and multiply-adds, by what part of the model asked. For benches: a conversation runs without it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "files/tensor_file.h"
+#include "model/backend.h"
+
+namespace moshi {
+
+enum class Part : uint8_t {
+  Embeddings,
+  Temporal,
+  TextHead,
+  Depth,
+  Sampling,
+  Convolutions,
+  CodecTransformer,
+  Quantizer
+};
+inline constexpr size_t kParts = 8;
+
+enum class Kind : uint8_t { Linear, Attention, Rest };
+inline constexpr size_t kKinds = 3;
+
+struct Cost {
+  double seconds = 0;
+  uint64_t weight_bytes = 0, kv_bytes = 0;
+  double multiply_adds = 0;
+};
+
+struct Costs {
+  std::array<std::array<Cost, kKinds>, kParts> by{};
+  const Cost& of(Part part, Kind kind) const { return by[static_cast<size_t>(part)][static_cast<size_t>(kind)]; }
+  Cost total() const;
+};
+
+class TimedBackend : public Backend {
+ public:
+  explicit TimedBackend(Backend& inner) : inner_(inner) {}
+
+  // Costs count from here; the first are of `part`, until a matrix of another one is used.
+  void begin(Part part);
+  // The time since the last operation is this part's too.
+  void enter(Part part);
+  Costs end();
+  // Bytes of all that was packed.
+  uint64_t packed() const { return packed_; }
+
+  std::string name() const override { return inner_.name(); }
+  Buffer allocate(size_t floats) override { return inner_.allocate(floats); }
+  void copy(float* to, const float* from, size_t floats) override { inner_.copy(to, from, floats); }
+  Workspace& workspace() override { return inner_.workspace(); }
+  Matrix pack(const StoredMatrix& stored) override;
+  Matrix pack_table(StoredMatrix stored) override;
+  void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+              bool add) override;
+  void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) override;
+  void norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) override;
+  void activate(Activation kind, const float* x, float* y, int64_t count, float alpha) override;
+  void gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) override;
+  void add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) override;
+  void add_bias(float* y, const float* bias, int64_t n, int64_t dim) override;
+  void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) override;
+  void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) override;
+  void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) override;
+  void each(int64_t count, const std::function<void(int64_t)>& task) override;
+
+ private:
+  friend class LabelledFile;
+  using Clock = std::chrono::steady_clock;
+  // What a tensor is for. After a head comes the draw of a token.
+  struct Label {
+    Part part;
+    bool head;
+  };
+
+  Matrix labelled(Matrix matrix);
+  const Label* label(const Matrix& matrix) const;
+  void spend(Part part, Kind kind, Clock::time_point until);
+  // Runs an operation of the current part, or of that of `matrix`.
+  template <typename Run>
+  void timed(Kind kind, const Matrix* matrix, const Cost& cost, Run run);
+
+  Backend& inner_;
+  std::atomic<int> reading_{-1};  // of the tensor that was last read: its label's number
+  std::vector<Label> labels_;
+  std::unordered_map<const void*, int> label_of_;
+  uint64_t packed_ = 0;
+
+  Costs costs_;
+  Part part_ = Part::Embeddings;
+  bool drawing_ = false;  // the last operation was a head's
+  Clock::time_point last_;
+  std::atomic<bool> within_{false};  // each(): its tasks' operations are not told apart
+};
+
+// A file of a language model that tells the backend what is packed is for.
+class LabelledFile : public TensorFile {
+ public:
+  LabelledFile(const TensorFile& file, TimedBackend& backend);
+
+  const std::string& path() const override { return file_.path(); }
+  const std::map<std::string, TensorInfo>& tensors() const override { return file_.tensors(); }
+  void read(const TensorInfo& info, uint64_t from, void* out, uint64_t bytes) const override;
+
+ private:
+  const TensorFile& file_;
+  TimedBackend& backend_;
+  std::map<uint64_t, int> label_at_;  // by offset
+};
+
+}  // namespace moshi
