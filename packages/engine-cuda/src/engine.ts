@@ -113,7 +113,13 @@ export async function loadEngine(options: LoadEngineOptions = {}): Promise<Engin
   const chosen = { weights, threads, isa, expand };
   const cache = await cachedWeights(native, files, { ...chosen, onQuantize, signal });
   const engine = await translatedAsync(() =>
-    native.loadEngine(files, { ...chosen, cache, kv: options.kv ?? 'auto', slots: options.slots ?? 1, loraScale: options.loraScale }),
+    native.loadEngine(files, {
+      ...chosen,
+      cache,
+      kv: options.kv ?? 'auto',
+      slots: options.slots ?? 1,
+      loraScale: options.loraScale,
+    }),
   );
   return new Engine(engine, options.model ?? 'embedded', options.model !== undefined, voices);
 }

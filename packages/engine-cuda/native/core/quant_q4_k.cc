@@ -12,78 +12,88 @@ namespace {
 
 using Four = float __attribute__((vector_size(16)));
 
-constexpr int kGroup = 32;
-// Slopes tried, four at a time: the range of the group laid over 14 to 16 levels.
-constexpr int kFours = 6;
-constexpr float kFirstLevels = 14.0f, kLevelStep = 2.0f / (4 * kFours - 1);
+constexpr int kGroup = 32, kFours = kGroup / 4;
+// Slopes tried: the range of the group laid over 14 to 16 levels.
+constexpr int kSlopes = 21;
+constexpr float kFirstLevels = 14.0f, kLevelStep = 0.1f;
+
+float sum(Four v) {
+  return v[0] + v[1] + (v[2] + v[3]);
+}
 
 // value = scale * code - minimum.
 struct Line {
   float scale = 0, minimum = 0;
 };
 
-// Of a group: big values count for more.
-struct Sums {
-  float weight[kGroup], w = 0, wx = 0, wxx = 0;
+// What the codes of a group cost, big values counting for more.
+struct Group {
+  Four x[kFours], weight[kFours];
+  float w = 0, wx = 0, wxx = 0;
 
-  explicit Sums(const float* x) {
-    float squares = 0;
-    for (int i = 0; i < kGroup; ++i) squares += x[i] * x[i];
-    const float typical = std::sqrt(squares / kGroup);
-    for (int i = 0; i < kGroup; ++i) {
-      weight[i] = std::fabs(x[i]) + typical;
-      w += weight[i];
-      wx += weight[i] * x[i];
-      wxx += weight[i] * x[i] * x[i];
+  explicit Group(const float* values) {
+    std::memcpy(x, values, sizeof x);
+    Four squares{};
+    for (const Four& v : x) squares += v * v;
+    const float typical = std::sqrt(sum(squares) / kGroup);
+    Four total{}, first{}, second{};
+    for (int i = 0; i < kFours; ++i) {
+      const Four size = x[i] < 0 ? -x[i] : x[i];
+      weight[i] = size + typical;
+      total += weight[i];
+      first += weight[i] * x[i];
+      second += weight[i] * x[i] * x[i];
     }
+    w = sum(total), wx = sum(first), wxx = sum(second);
+  }
+
+  // The best line for the codes that values of `low` and above get at `slope` codes a unit, and its cost.
+  Line fit(float low, float slope, float& cost) const {
+    Four one{}, two{}, cross{};
+    for (int i = 0; i < kFours; ++i) {
+      const Four level = (x[i] - low) * slope, top = Four{} + 15;
+      // Adding 1.5 2^23 rounds to a whole number.
+      const Four code = (level < top ? level : top) + 0x1.8p23f - 0x1.8p23f;
+      const Four weighted = weight[i] * code;
+      one += weighted;
+      two += weighted * code;
+      cross += weighted * x[i];
+    }
+    const float q = sum(one), qq = sum(two), qx = sum(cross), determinant = w * qq - q * q;
+    float scale = 0, offset = 0;
+    if (determinant > 0) {
+      scale = (w * qx - wx * q) / determinant;
+      offset = (qq * wx - q * qx) / determinant;
+    }
+    // The format only knows lines that begin at zero or below.
+    if (offset > 0 || determinant <= 0) {
+      offset = 0;
+      scale = qq > 0 ? qx / qq : 0;
+    }
+    cost = scale * (scale * qq + 2 * (offset * q - qx)) + offset * (offset * w - 2 * wx) + wxx;
+    return {scale, -offset};
   }
 };
 
-// For each of kFours / 2 * 4 slopes the line that fits best to the codes that values of `low` and above get by it; the
-// cheapest of all goes to `best`.
-void try_slopes(const float* x, const Sums& sums, float low, const Four* slopes, Line& best, float& least) {
-  constexpr int kAtOnce = kFours / 2;
-  Four one[kAtOnce] = {}, two[kAtOnce] = {}, cross[kAtOnce] = {};
-  const Four top = Four{} + 15;
+Line best_line(const float* values) {
+  float least = 0, most = values[0];
   for (int i = 0; i < kGroup; ++i) {
-    const float above = x[i] - low, weight = sums.weight[i], weighted_x = weight * x[i];
-    for (int f = 0; f < kAtOnce; ++f) {
-      const Four level = above * slopes[f];
-      // Adding 1.5 2^23 rounds to a whole number.
-      const Four code = (level < top ? level : top) + 0x1.8p23f - 0x1.8p23f;
-      one[f] += weight * code;
-      two[f] += weight * code * code;
-      cross[f] += weighted_x * code;
+    least = std::min(least, values[i]);
+    most = std::max(most, values[i]);
+  }
+  const float low = least, range = most - low;
+  if (!(range > 0)) return {0, -low};
+  const Group group(values);
+  Line best;
+  float least_cost = INFINITY;
+  for (int i = 0; i < kSlopes; ++i) {
+    float cost;
+    const Line line = group.fit(low, (kFirstLevels + kLevelStep * static_cast<float>(i)) / range, cost);
+    if (cost < least_cost && line.scale > 0) {
+      least_cost = cost;
+      best = line;
     }
   }
-  const Four zero{};
-  for (int f = 0; f < kAtOnce; ++f) {
-    const Four q = one[f], qq = two[f], qx = cross[f], determinant = sums.w * qq - q * q;
-    const Four offset = (qq * sums.wx - q * qx) / determinant;
-    // The format only knows lines that begin at zero or below.
-    const auto free = (determinant > 0) & (offset < 0);
-    const Four at = free ? offset : zero, scale = free ? (sums.w * qx - sums.wx * q) / determinant : qx / qq;
-    const Four cost = scale * (scale * qq + 2 * (at * q - qx)) + at * (at * sums.w - 2 * sums.wx) + sums.wxx;
-    for (int lane = 0; lane < 4; ++lane)
-      if (cost[lane] < least && scale[lane] > 0) {
-        least = cost[lane];
-        best = {scale[lane], -at[lane]};
-      }
-  }
-}
-
-Line best_line(const float* x) {
-  const auto [lowest, highest] = std::minmax_element(x, x + kGroup);
-  const float low = std::min(*lowest, 0.0f), range = *highest - low;
-  if (!(range > 0)) return {0, -low};
-  Four slopes[kFours];
-  for (int i = 0; i < 4 * kFours; ++i)
-    slopes[i / 4][i % 4] = (kFirstLevels + kLevelStep * static_cast<float>(i)) / range;
-  const Sums sums(x);
-  Line best;
-  float least = INFINITY;
-  try_slopes(x, sums, low, slopes, best, least);
-  try_slopes(x, sums, low, slopes + kFours / 2, best, least);
   return best;
 }
 
@@ -120,10 +130,12 @@ void quantize_q4_k(const float* x, char* out) {
     }
     const float scale = d * static_cast<float>(s), minimum = m * static_cast<float>(t);
     const float inverse = scale > 0 ? 1 / scale : 0;
+    uint8_t* const to = codes + 32 * (group / 2);
+    const float unit = group % 2 ? 16 : 1;
     for (int i = 0; i < kGroup; ++i) {
-      const float level = (x[kGroup * group + i] + minimum) * inverse + 0.5f;
-      const auto code = static_cast<uint8_t>(level > 0 ? (level < 15 ? level : 15) : 0);
-      codes[32 * (group / 2) + i] |= static_cast<uint8_t>(group % 2 ? code << 4 : code);
+      const float level = std::max(0.0f, std::min(15.0f, (x[kGroup * group + i] + minimum) * inverse));
+      const float code = (level + 0x1.8p23f - 0x1.8p23f) * unit;
+      to[i] |= static_cast<uint8_t>(static_cast<int32_t>(code));
     }
   }
 }
