@@ -80,9 +80,9 @@ export interface BenchFrames {
   kvBytes: number;
   /** Both over `lmBest`, 10^9 bytes a second. */
   gbps: number;
-  /** `gbps` over the plain read bandwidth with the same threads. */
+  /** Bytes over time, over plain reading with the same threads right before and after: the middle one of all frames. */
   ofRead: number;
-  /** The same of its linear layers alone, in the fastest frame. */
+  /** The same of its linear layers alone. */
   linearOfRead: number;
   /** Of the language model, in the fastest frame: they sum up to `lmBest`. */
   stages: BenchStage[];
@@ -98,7 +98,7 @@ export interface BenchCodec {
   decodeBest: number;
   /** Of the convolutions in the fastest frames, 10^9 floating-point operations a second. */
   gflops: number;
-  /** `gflops` over what so many cores can do at best. */
+  /** The same over what so many cores do at best right before and after: the middle one of all frames. */
   ofPeak: number;
   encodeStages: BenchStage[];
   decodeStages: BenchStage[];
@@ -113,7 +113,7 @@ export interface BenchReport {
   read: {
     before: BenchRepeats;
     after: BenchRepeats;
-    oneThread: BenchRepeats /** What counts as 1. */;
+    oneThread: BenchRepeats /** The larger best of before and after. */;
     gbps: number;
   };
   /** What one core does at best, 10^9 floating-point operations a second. */
@@ -125,7 +125,7 @@ export interface BenchReport {
     ms: number;
     best: number;
     gbps: number;
-    /** Bytes over the best time, over the plain read bandwidth. */
+    /** Bytes over time, over plain reading right before and after: the middle one of all passes. */
     ofRead: number;
     /** Time for eight rows over that for one. */
     eightRows: number;
@@ -229,13 +229,13 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
       threads,
       read: { before: giga(before), after: giga(after), oneThread: giga(oneThread), gbps: perSecond / 1e9 },
       core,
-      layers: passes.map(({ type, bytes, one, eight }) => ({
+      layers: passes.map(({ type, bytes, one, eight, ofRead }) => ({
         type,
         bytes,
         ms: one.median,
         best: one.best,
         gbps: gbps(bytes, one.best),
-        ofRead: gbps(bytes, one.best) / (perSecond / 1e9),
+        ofRead,
         eightRows: eight.best / one.best,
       })),
       lm: codecAlone
@@ -247,10 +247,9 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
             packedBytes: load.packedBytes,
             peakBytes: load.peakBytes || null,
             persona: load.persona,
-            frames: steps.map(({ sessions, position, times }) => frameReport(sessions, position, times, perSecond)),
+            frames: steps.map(({ sessions, position, times }) => frameReport(sessions, position, times)),
           },
       codec: codecs.map(({ threads, times }) => {
-        const gflops = times.convolutionFlops / times.convolutionMs / 1e6;
         return {
           threads,
           codebooks: CODEC_CODEBOOKS,
@@ -258,8 +257,8 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
           encodeBest: times.encode.best,
           decode: times.decode.median,
           decodeBest: times.decode.best,
-          gflops,
-          ofPeak: gflops / (core.gflops * threads),
+          gflops: times.convolutionFlops / times.convolutionMs / 1e6,
+          ofPeak: times.ofPeak,
           encodeStages: times.encodeStages.map(withSpeed),
           decodeStages: times.decodeStages.map(withSpeed),
         };
@@ -289,8 +288,7 @@ function checkOptions(options: BenchOptions, sessions: readonly number[], positi
   }
 }
 
-function frameReport(sessions: number, position: number, times: NativeBenchFrames, perSecond: number): BenchFrames {
-  const speed = gbps(times.weightBytes + times.kvBytes, times.lm.best);
+function frameReport(sessions: number, position: number, times: NativeBenchFrames): BenchFrames {
   return {
     sessions,
     position,
@@ -304,9 +302,9 @@ function frameReport(sessions: number, position: number, times: NativeBenchFrame
     holds: times.total.median <= FRAME_MS,
     weightBytes: times.weightBytes,
     kvBytes: times.kvBytes,
-    gbps: speed,
-    ofRead: speed / (perSecond / 1e9),
-    linearOfRead: gbps(times.linearBytes, times.linearMs) / (perSecond / 1e9),
+    gbps: gbps(times.weightBytes + times.kvBytes, times.lm.best),
+    ofRead: times.ofRead,
+    linearOfRead: times.linearOfRead,
     stages: times.stages.map(withSpeed),
   };
 }

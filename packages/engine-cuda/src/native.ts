@@ -51,7 +51,11 @@ export interface NativeBench {
   /** Floating-point operations a second of one core. */
   flops(ms: number): Promise<number>;
   /** Milliseconds of a pass over `bytes` of weights for one row and for eight. */
-  layers(type: string, bytes: number, ms: number): Promise<{ bytes: number; one: NativeRepeats; eight: NativeRepeats }>;
+  layers(
+    type: string,
+    bytes: number,
+    ms: number,
+  ): Promise<{ bytes: number; one: NativeRepeats; eight: NativeRepeats; ofRead: number }>;
   load(
     model: { synthetic: string } | NativeModelFiles,
     options: {
@@ -103,8 +107,9 @@ export interface NativeBenchFrames {
   total: NativeRepeats;
   weightBytes: number;
   kvBytes: number;
-  linearBytes: number;
-  linearMs: number;
+  /** Bytes over time, over plain reading before and after; the middle one of all frames. */
+  ofRead: number;
+  linearOfRead: number;
   stages: NativeBenchStage[];
 }
 
@@ -114,6 +119,8 @@ export interface NativeBenchCodec {
   decode: NativeRepeats;
   convolutionFlops: number;
   convolutionMs: number;
+  /** Over what the cores do at best, before and after; the middle one of all frames. */
+  ofPeak: number;
   encodeStages: NativeBenchStage[];
   decodeStages: NativeBenchStage[];
 }

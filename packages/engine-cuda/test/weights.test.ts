@@ -211,6 +211,17 @@ describe('weights quantized at load', () => {
     await expect(loadEngine({ weights: 'q5' as 'q8' })).rejects.toMatchObject({ code: 'ENGINE_BAD_OPTION' });
   });
 
+  it('are expanded like others', async () => {
+    await model();
+    const options = { model: folder, weights: 'q8' as const, expand: true };
+    const first = await answer(options);
+    expect((await stat(made())).size).toBeLessThan((await stat(join(folder, 'model.safetensors'))).size);
+    await rm(join(folder, '.moshi'), { recursive: true });
+    await writeFile(join(folder, '.moshi'), '');
+    process.env.MOSHI_CACHE = join(folder, '.moshi');
+    expect(await answer(options)).toEqual(first);
+  });
+
   it('can be stopped', async () => {
     await model();
     const controller = new AbortController();

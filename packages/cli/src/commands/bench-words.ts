@@ -25,7 +25,7 @@ export function benchInWords(report: BenchReport): string {
     row('runs on', `${report.backend}, ${count(report.threads, 'thread')}`),
     row(
       'memory',
-      `${read.gbps.toFixed(1)} GB/s read plainly, which counts as 1 (before ${read.before.best.toFixed(1)}, ` +
+      `${read.gbps.toFixed(1)} GB/s read plainly (before ${read.before.best.toFixed(1)}, ` +
         `after ${read.after.best.toFixed(1)}, on one thread ${read.oneThread.best.toFixed(1)})`,
     ),
     row('core', `${core.gflops.toFixed(0)} GFLOP/s of multiply-adds`),

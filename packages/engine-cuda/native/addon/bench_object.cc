@@ -38,6 +38,7 @@ Napi::Object to_object(Napi::Env env, const LayerTimes& times) {
   out.Set("bytes", static_cast<double>(times.bytes));
   out.Set("one", to_object(env, times.one));
   out.Set("eight", to_object(env, times.eight));
+  out.Set("ofRead", times.of_read);
   return out;
 }
 
@@ -63,8 +64,8 @@ Napi::Object to_object(Napi::Env env, const FrameTimes& times) {
   out.Set("total", to_object(env, times.total));
   out.Set("weightBytes", static_cast<double>(times.weight_bytes));
   out.Set("kvBytes", static_cast<double>(times.kv_bytes));
-  out.Set("linearBytes", static_cast<double>(times.linear_bytes));
-  out.Set("linearMs", times.linear_ms);
+  out.Set("ofRead", times.of_read);
+  out.Set("linearOfRead", times.linear_of_read);
   out.Set("stages", to_array(env, times.stages));
   return out;
 }
@@ -75,6 +76,7 @@ Napi::Object to_object(Napi::Env env, const CodecTimes& times) {
   out.Set("decode", to_object(env, times.decode));
   out.Set("convolutionFlops", times.convolution_flops);
   out.Set("convolutionMs", times.convolution_ms);
+  out.Set("ofPeak", times.of_peak);
   out.Set("encodeStages", to_array(env, times.encode_stages));
   out.Set("decodeStages", to_array(env, times.decode_stages));
   return out;

@@ -26,6 +26,7 @@ constexpr int64_t kWorthSplitting = 60'000;
 constexpr int64_t kPartsPerThread = 4;
 constexpr int64_t kPartWork = 1 << 18;
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kBlock = size_t{32} << 20;
 
 void out_of_memory(size_t bytes) {
   throw Error(kBadOption, "out of memory: " + std::to_string(bytes >> 20) + " MB could not be had");
@@ -81,6 +82,21 @@ void CpuBackend::each(int64_t count, const std::function<void(int64_t)>& task) {
   pool_.run(static_cast<int>(count), [&](int part) { task(part); });
 }
 
+std::shared_ptr<char> CpuBackend::weights(size_t bytes) {
+  if (bytes > kBlock / 2) return aligned(bytes);
+  const size_t size = (bytes + 63) / 64 * 64;
+  if (!block_ || block_->used + size > kBlock) {
+    block_ = std::make_shared<Block>();
+    block_->memory = aligned(kBlock);
+  }
+  const size_t begin = block_->used.fetch_add(size);
+  // What was taken last can be given back; the rest is freed with the block.
+  return {block_->memory.get() + begin, [block = block_, begin, size](char*) {
+            size_t end = begin + size;
+            block->used.compare_exchange_strong(end, begin);
+          }};
+}
+
 Matrix CpuBackend::pack(const StoredMatrix& stored) {
   Matrix out{.data = {},
              .type = stored.type,
@@ -92,7 +108,7 @@ Matrix CpuBackend::pack(const StoredMatrix& stored) {
              .bits = stored.bits};
   const int64_t tiles = tile_count(out), bytes = tile_bytes(out);
   out.bytes = static_cast<size_t>(tiles * bytes);
-  const std::shared_ptr<char> data = aligned(out.bytes);
+  const std::shared_ptr<char> data = weights(out.bytes);
   split(tiles, 1, stored.rows * stored.cols * 4, [&](int64_t begin, int64_t end) {
     std::memset(data.get() + begin * bytes, 0, static_cast<size_t>((end - begin) * bytes));
     for (int64_t tile = begin; tile < end; ++tile) pack_tile(stored, out, tile, data.get() + tile * bytes);
@@ -158,17 +174,33 @@ void CpuBackend::linear_codes(const Matrix& w, const float* x, int64_t x_stride,
   const int64_t blocks = packed_cols(w) / 32;
   own.codes.resize(static_cast<size_t>(n * blocks * 32 * kernels_.code_bytes));
   own.scales.resize(static_cast<size_t>(n * blocks));
+  own.starts.resize(own.scales.size());
   own.sums.resize(own.scales.size());
+  const int zero = w.type == DType::Q8_0 || w.type == DType::I8 ? 128 + kernels_.flip
+                   : w.type == DType::U8 && w.bits == 8         ? kernels_.flip
+                   : w.type == DType::Q4_0                      ? 8
+                                                                : 0;
   const auto quantize = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      kernels_.quantize(x + i * x_stride, w.cols, blocks,
-                        &own.codes[static_cast<size_t>(i * blocks * 32 * kernels_.code_bytes)],
-                        &own.scales[static_cast<size_t>(i * blocks)], &own.sums[static_cast<size_t>(i * blocks)]);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i / kernels_.group * kernels_.group, step = std::min<int64_t>(kernels_.group, n - first);
+      const auto at = static_cast<size_t>(first * blocks + i - first);
+      kernels_.quantize(x + i * x_stride, w.cols, blocks, step, zero,
+                        &own.codes[at * 32 * static_cast<size_t>(kernels_.code_bytes)], &own.scales[at],
+                        &own.starts[at], &own.sums[at]);
+    }
   };
   split(n, 1, n * w.cols * 4, quantize);
-  const QuantArgs args{
-      w.data.get(), tile_bytes(w), own.codes.data(), own.scales.data(), own.sums.data(), blocks, y, y_stride, w.rows,
-      add};
+  const QuantArgs args{w.data.get(),
+                       tile_bytes(w),
+                       own.codes.data(),
+                       own.scales.data(),
+                       own.starts.data(),
+                       own.sums.data(),
+                       blocks,
+                       y,
+                       y_stride,
+                       w.rows,
+                       add};
   const QuantKernel gemm = w.type == DType::Q8_0   ? kernels_.q8_0
                            : w.type == DType::Q4_0 ? kernels_.q4_0
                            : w.type == DType::Q4_K ? kernels_.q4_k

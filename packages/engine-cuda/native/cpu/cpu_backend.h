@@ -1,6 +1,8 @@
 // The CPU backend: packs weights, splits operations over threads, and leaves the inner loops to kernels.inc.
 #pragma once
 
+#include <atomic>
+
 #include "core/cpu_topology.h"
 #include "core/thread_pool.h"
 #include "cpu/choose.h"
@@ -46,9 +48,9 @@ class CpuBackend : public Backend {
   // What one thread needs for itself.
   struct Work {
     Workspace workspace;
-    std::vector<float> scores, unpacked, scales;
+    std::vector<float> scores, unpacked, scales, sums;
     std::vector<char> codes;
-    std::vector<int32_t> sums;
+    std::vector<int32_t> starts;
     std::vector<const char*> pages;
     std::vector<const float*> page_scales;
     // The rotations of the rows it last saw.
@@ -57,6 +59,12 @@ class CpuBackend : public Backend {
     float period = 0;
     int64_t half = 0;
   };
+  // Matrices too small for huge pages of their own lie side by side in blocks.
+  struct Block {
+    std::shared_ptr<char> memory;
+    std::atomic<size_t> used = 0;
+  };
+  std::shared_ptr<char> weights(size_t bytes);
   Work& work() { return work_[static_cast<size_t>(ThreadPool::worker())]; }
   // Splits [0, count) over the threads when the whole is worth it (about `work` multiply-adds); task(begin, end). No
   // part but the last is cut inside of `grain`.
@@ -72,6 +80,7 @@ class CpuBackend : public Backend {
   const Kernels& kernels_;
   Inputs inputs_;
   std::vector<Work> work_;  // by worker
+  std::shared_ptr<Block> block_;
 };
 
 }  // namespace moshi

@@ -25,9 +25,10 @@ using GemmKernel = void (*)(const GemmArgs& args, int64_t i0, int64_t i1, int64_
 struct QuantArgs {
   const char* w;
   int64_t tile_bytes;
-  const char* codes;    // [n, 32 * blocks], elements of Kernels::code_bytes
-  const float* scales;  // [n, blocks]
-  const int32_t* sums;  // [n, blocks] of the codes
+  const char* codes;      // [n, 32 * blocks], elements of Kernels::code_bytes
+  const float* scales;    // [n, blocks]
+  const int32_t* starts;  // [n, blocks]: -zero times the sum of the codes
+  const float* sums;      // [n, blocks]: scale times the sum of the codes
   int64_t blocks;
   float* y;
   int64_t y_stride;
@@ -52,9 +53,13 @@ struct Kernels {
   const char* isa;
   GemmKernel gemm_f32, gemm_f16, gemm_bf16;
   QuantKernel q8_0, q4_0, q4_k, i8, u8, u4;
-  int code_bytes;
-  // x [k] as codes [32 * blocks], blocks beyond k zeros.
-  void (*quantize)(const float* x, int64_t k, int64_t blocks, char* codes, float* scales, int32_t* sums);
+  int code_bytes, group;
+  // Added to the zero of 8-bit codes by the way they are multiplied.
+  int flip;
+  // x [k] as codes, blocks beyond k zeros; from block to block it is `step` blocks. zero: the code of the weights that
+  // stands for 0.
+  void (*quantize)(const float* x, int64_t k, int64_t blocks, int64_t step, int zero, char* codes, float* scales,
+                   int32_t* starts, float* sums);
   void (*attend_f32)(const AttendArgs& args);
   void (*attend_f16)(const AttendArgs& args);
   void (*attend_q8)(const AttendArgs& args);

@@ -24,6 +24,7 @@ struct Repeats {
 struct LayerTimes {
   uint64_t bytes = 0;  // of weights, read once by a pass over all the layers
   Repeats one, eight;  // milliseconds of a pass for so many rows
+  double of_read = 0;  // the bytes over `one`, over plain reading before and after; the middle of such ratios
 };
 
 struct LoadTimes {
@@ -46,14 +47,14 @@ struct FrameTimes {
   int frames = 0;                     // that were measured
   Repeats encode, lm, decode, total;  // of all conversations together
   uint64_t weight_bytes = 0, kv_bytes = 0;
-  uint64_t linear_bytes = 0;  // of weights, in linear layers
-  double linear_ms = 0;       // in those
+  double of_read = 0, linear_of_read = 0;  // as for layers: all bytes over lm, those of linear layers over their time
   std::vector<StageTime> stages;
 };
 
 struct CodecTimes {
   Repeats encode, decode;
   double convolution_flops = 0, convolution_ms = 0;  // of both, in linear()
+  double of_peak = 0;                                // the one over the other, over the cores' best before and after
   std::vector<StageTime> encode_stages, decode_stages;
 };
 
@@ -95,6 +96,8 @@ class Bench {
   std::string isa_;
   std::unique_ptr<CpuBackend> backend_;
   std::unique_ptr<TimedBackend> timed_;
+  const Kernels& kernels_;
+  uint64_t size_ = 0;  // of the language model, packed
   std::function<std::unique_ptr<Mimi>(Backend&)> make_mimi_;
   std::unique_ptr<Lm> lm_;
   std::unique_ptr<Mimi> mimi_;

@@ -8,6 +8,7 @@
 #include "model/generation.h"
 #include "model/names.h"
 #include "runtime/bench.h"
+#include "runtime/plain_reader.h"
 #include "runtime/repeat.h"
 
 namespace moshi {
@@ -178,7 +179,7 @@ LoadTimes Bench::load(const BenchModel& model, int sessions, int64_t position) {
                            .precision = out.weights});
     lm_ = std::make_unique<Lm>(weights, *config, true, out.kv);
   });
-  out.packed_bytes = timed_->packed() - packed_before;
+  out.packed_bytes = size_ = timed_->packed() - packed_before;
   if (before > 0) out.peak_bytes = peak_memory() - std::min(before, peak_memory());
   return out;
 }
@@ -187,6 +188,7 @@ void Bench::unload() {
   lm_.reset();
   mimi_.reset();
   timed_ = std::make_unique<TimedBackend>(*backend_);
+  size_ = 0;
 }
 
 int Bench::codebooks() const {
@@ -225,9 +227,10 @@ FrameTimes Bench::frames(int sessions, int64_t position, int frames) const {
   std::vector<float> sound(static_cast<size_t>(mimi_->frame_samples()));
 
   struct Frame {
-    double encode, lm, decode;
+    double encode, lm, decode, reading;
     Costs costs;
   };
+  PlainReader reader(*backend_, kernels_, std::min<uint64_t>(kBesideBytes, size_));
   uint32_t count = 0;
   const auto frame = [&] {
     Frame out;
@@ -236,11 +239,13 @@ FrameTimes Bench::frames(int sessions, int64_t position, int frames) const {
       if (heard == 0) return;
       for (Conversation& one : all) mimi_->encode(one.encoder, pcm.data(), 1, heard, one.codes.data());
     });
+    Beside beside(reader);
     out.lm = milliseconds([&] {
       timed_->begin(Part::Embeddings);
       Generation::step(*lm_, generations, inputs);
       out.costs = timed_->end();
     });
+    out.reading = beside.reading();
     out.decode = milliseconds([&] {
       if (spoken == 0) return;
       for (Conversation& one : all) {
@@ -287,11 +292,15 @@ FrameTimes Bench::frames(int sessions, int64_t position, int frames) const {
   const Cost half_way = measured[measured.size() / 2].costs.total();
   out.weight_bytes = half_way.weight_bytes;
   out.kv_bytes = half_way.kv_bytes;
-  for (size_t part = 0; part < kParts; ++part) {
-    const Cost& linear = costs.of(static_cast<Part>(part), Kind::Linear);
-    out.linear_bytes += linear.weight_bytes;
-    out.linear_ms += linear.seconds * 1000;
+  std::vector<double> all_ratios, linear_ratios;
+  for (const Frame& one : measured) {
+    const Cost whole = one.costs.total(), linear = one.costs.total(Kind::Linear);
+    const auto read = static_cast<double>(whole.weight_bytes + whole.kv_bytes);
+    all_ratios.push_back(read * 1000 / one.lm / one.reading);
+    linear_ratios.push_back(static_cast<double>(linear.weight_bytes) / linear.seconds / one.reading);
   }
+  out.of_read = middle(all_ratios);
+  out.linear_of_read = middle(linear_ratios);
   out.stages = stages_of(costs);
   return out;
 }
@@ -324,13 +333,18 @@ CodecTimes Bench::codec(bool one_thread, int count, int frames) const {
     timed.enter(std::string_view(name) == "dec_upsample" ? Part::CodecTransformer : Part::Convolutions);
   };
   struct Frame {
-    double encode, decode;
+    double encode, decode, peak;
     Costs encode_costs, decode_costs;
+    Cost convolutions() const {
+      Cost sum = encode_costs.of(Part::Convolutions, Kind::Linear);
+      return sum += decode_costs.of(Part::Convolutions, Kind::Linear);
+    }
   };
   uint32_t seed = 0;
   const auto frame = [&] {
     Frame out;
     const std::vector<float> pcm = noise(mimi.frame_samples(), seed++);
+    const double before = peak(kernels_);
     out.encode = milliseconds([&] {
       timed.begin(Part::Convolutions);
       mimi.encode(encoder, pcm.data(), 1, count, codes.data(), encoding);
@@ -341,6 +355,7 @@ CodecTimes Bench::codec(bool one_thread, int count, int frames) const {
       mimi.decode(decoder, codes.data(), 1, count, sound.data(), decoding);
       out.decode_costs = timed.end();
     });
+    out.peak = 2 / (1 / before + 1 / peak(kernels_)) * backend.threads();
     return out;
   };
   frame();
@@ -365,11 +380,16 @@ CodecTimes Bench::codec(bool one_thread, int count, int frames) const {
   out.decode = quickest(decodes);
   const Costs& encode = fastest_frame(measured, [](const Frame& one) { return one.encode; }).encode_costs;
   const Costs& decode = fastest_frame(measured, [](const Frame& one) { return one.decode; }).decode_costs;
-  for (const Costs* side : {&encode, &decode}) {
-    const Cost& cost = side->of(Part::Convolutions, Kind::Linear);
-    out.convolution_flops += 2 * cost.multiply_adds;
-    out.convolution_ms += cost.seconds * 1000;
+  std::vector<double> ratios;
+  for (const Frame& one : measured) {
+    const Cost cost = one.convolutions();
+    ratios.push_back(2 * cost.multiply_adds / cost.seconds / one.peak);
+    const double ms = cost.seconds * 1000;
+    if (out.convolution_ms > 0 && ms >= out.convolution_ms) continue;
+    out.convolution_ms = ms;
+    out.convolution_flops = 2 * cost.multiply_adds;
   }
+  out.of_peak = middle(ratios);
   out.encode_stages = stages_of(encode);
   out.decode_stages = stages_of(decode);
   return out;

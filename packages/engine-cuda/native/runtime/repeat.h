@@ -16,18 +16,6 @@ double milliseconds(Task&& task) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Times of a task that is repeated `least` times, and on until so many milliseconds are spent: on a machine that is not
-// all ours only a quiet moment shows what it can do.
-template <typename Task>
-std::vector<double> repeated(int least, double spend, Task&& task) {
-  std::vector<double> times;
-  for (double spent = 0; static_cast<int>(times.size()) < least || spent < spend;) {
-    times.push_back(milliseconds(task));
-    spent += times.back();
-  }
-  return times;
-}
-
 inline double middle(std::vector<double> values) {
   if (values.empty()) return 0;
   const auto at = values.begin() + static_cast<int64_t>(values.size() / 2);
@@ -38,5 +26,11 @@ inline double middle(std::vector<double> values) {
 inline Repeats quickest(const std::vector<double>& times) {
   return {times.empty() ? 0 : *std::min_element(times.begin(), times.end()), middle(times)};
 }
+
+// Bytes that are read beside each repeat of something else: far more than a cache, and far less than that costs.
+inline constexpr uint64_t kBesideBytes = uint64_t{256} << 20;
+
+// Floating-point operations a second of a core that has nothing else to do for a millisecond or two.
+double peak(const Kernels& kernels);
 
 }  // namespace moshi

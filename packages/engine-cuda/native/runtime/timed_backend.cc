@@ -7,15 +7,23 @@
 
 namespace moshi {
 
+Cost& Cost::operator+=(const Cost& other) {
+  seconds += other.seconds;
+  weight_bytes += other.weight_bytes;
+  kv_bytes += other.kv_bytes;
+  multiply_adds += other.multiply_adds;
+  return *this;
+}
+
+Cost Costs::total(Kind kind) const {
+  Cost out;
+  for (const auto& kinds : by) out += kinds[static_cast<size_t>(kind)];
+  return out;
+}
+
 Cost Costs::total() const {
   Cost out;
-  for (const auto& kinds : by)
-    for (const Cost& cost : kinds) {
-      out.seconds += cost.seconds;
-      out.weight_bytes += cost.weight_bytes;
-      out.kv_bytes += cost.kv_bytes;
-      out.multiply_adds += cost.multiply_adds;
-    }
+  for (const Kind kind : {Kind::Linear, Kind::Attention, Kind::Rest}) out += total(kind);
   return out;
 }
 

@@ -34,12 +34,14 @@ struct Cost {
   double seconds = 0;
   uint64_t weight_bytes = 0, kv_bytes = 0;
   double multiply_adds = 0;
+  Cost& operator+=(const Cost& other);
 };
 
 struct Costs {
   std::array<std::array<Cost, kKinds>, kParts> by{};
   const Cost& of(Part part, Kind kind) const { return by[static_cast<size_t>(part)][static_cast<size_t>(kind)]; }
   Cost total() const;
+  Cost total(Kind kind) const;  // of all parts
 };
 
 class TimedBackend : public Backend {

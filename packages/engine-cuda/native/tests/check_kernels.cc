@@ -75,11 +75,11 @@ std::vector<float> coded(size_t rows, size_t cols) {
 }
 
 void check_quantize(const Kernels& kernels) {
-  std::vector<float> x = normal(70), scales(3);
+  std::vector<float> x = normal(70), scales(3), sums(3);
   x[40] = 0;
   std::vector<char> codes(static_cast<size_t>(96 * kernels.code_bytes));
-  std::vector<int32_t> sums(3);
-  kernels.quantize(x.data(), 70, 3, codes.data(), scales.data(), sums.data());
+  std::vector<int32_t> starts(3);
+  kernels.quantize(x.data(), 70, 3, 1, 7, codes.data(), scales.data(), starts.data(), sums.data());
   bool near = true, summed = true, zero = true;
   for (size_t b = 0; b < 3; ++b) {
     int total = 0;
@@ -95,7 +95,7 @@ void check_quantize(const Kernels& kernels) {
       else
         near &= std::fabs(x[i] - scales[b] * static_cast<float>(code)) <= 0.5001f * scales[b] && std::abs(code) <= 127;
     }
-    summed &= total == sums[b];
+    summed &= starts[b] == -7 * total && sums[b] == scales[b] * static_cast<float>(total);
   }
   expect(near && summed && zero, std::string(kernels.isa) + " rounds inputs to the nearest code");
 }

@@ -279,10 +279,36 @@ void check_cache() {
   expect(!fs::exists(old) && fs::exists(young), "cache: what a killed process left is taken away in time");
 }
 
+// An adapter is added to what the file holds, and the sum is rounded.
+void check_adapted() {
+  const TemporaryFolder folder;
+  CpuBackend backend(2, nullptr, Inputs::Floats);
+  const std::string in = folder.file("model.safetensors"), adapter = folder.file("lora.safetensors");
+  write_model(in);
+  {
+    SafetensorsWriter writer(adapter, {{"depformer_in.0.lora_A.weight", DType::F32, {1, 512}},
+                                       {"depformer_in.0.lora_B.weight", DType::F32, {4, 1}}});
+    std::vector<float> values(512 + 4);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i));
+    writer.write(values.data(), values.size() * sizeof(float));
+    writer.finish();
+  }
+  const auto source = open_weights(in);
+  const auto adapted = [&](const std::string& lora, DType type) {
+    WeightsOptions options;
+    options.lora = lora;
+    return Weights(*source, backend, options).rows(kDepth, 0, 4, type);
+  };
+  const StoredMatrix sum = adapted(adapter, DType::BF16), rounded = adapted(adapter, DType::Q8_0);
+  expect(rounded.bytes == converted(sum, DType::Q8_0).bytes && sum.bytes != adapted("", DType::BF16).bytes,
+         "quantize: an adapter is added before weights are rounded");
+}
+
 }  // namespace
 
 void check_quantize() {
   check_types();
+  check_adapted();
   check_f16_range();
   check_cache();
 }
