@@ -6,7 +6,9 @@ import { checkTools, install, ROOT, run } from './steps.mjs';
 
 const args = process.argv.slice(2);
 if (args.length === 0) {
-  console.error('usage: npm run parity -- [--isa baseline|avx2|avx2-vnni|avx512|avx512-vnni|dotprod] [--threads N] DIR…');
+  console.error(
+    'usage: npm run parity -- [--isa baseline|avx2|avx2-vnni|avx512|avx512-vnni|dotprod] [--threads N] DIR…',
+  );
   process.exit(2);
 }
 await checkTools();
