@@ -146,11 +146,13 @@ void pack_tile(const StoredMatrix& s, const Matrix& m, int64_t tile, char* out) 
   if (is_quantized(s.type)) return pack_quantized(s, m, tile, out);
   const int64_t first = tile * kRows, rows = std::min(kRows, s.rows - first);
   const char* in = s.bytes.data() + first * s.cols * dtype_bytes(s.type);
+  // A cache line of each row at a time: what is read and what is written both stay in the first cache.
   const auto copy = [&]<typename T>(T, auto place) {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t k = 0; k < s.cols; ++k)
-        std::memcpy(out + place(k, r) * static_cast<int64_t>(sizeof(T)),
-                    in + (r * s.cols + k) * static_cast<int64_t>(sizeof(T)), sizeof(T));
+    constexpr int64_t kSize = sizeof(T), kLine = 64 / kSize;
+    for (int64_t begin = 0; begin < s.cols; begin += kLine)
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t k = begin; k < std::min(s.cols, begin + kLine); ++k)
+          store(out + place(k, r) * kSize, load<T>(in + (r * s.cols + k) * kSize));
   };
   const auto plain = [](int64_t k, int64_t r) { return k * kRows + r; };
   if (s.type == DType::F32)

@@ -104,7 +104,8 @@ void Lora::add(const TensorFile& base, const std::string& name, const Part& part
          " in " + base.path() + "; the adapter was made for another model");
   const DType type = base.info(name).type;
   if (type != DType::F32 && type != DType::F16 && type != DType::BF16)
-    fail(quoted(name) + " is quantized in " + base.path() + ", and an adapter cannot be added to that");
+    fail(quoted(name) + " is quantized in " + base.path() +
+         "; an adapter can only be added to floats: use the bf16 checkpoint, with --weights q8 to run it small");
   std::vector<Part>& parts = parts_[name];
   for (const Part& other : parts)
     if (part.row < other.row + other.rows && other.row < part.row + part.rows)
