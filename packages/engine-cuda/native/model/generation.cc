@@ -160,7 +160,7 @@ void Generation::recall(Backend& backend, const Remembered& remembered) {
   provided_ = remembered.provided;
   offset_ = remembered.offset;
   temporal_.position = remembered.position;
-  temporal_.cache.restore(backend, remembered.rings);
+  temporal_.cache.restore(backend, remembered.ring);
 }
 
 void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const StepInput> inputs,

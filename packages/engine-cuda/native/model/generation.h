@@ -51,10 +51,8 @@ struct Remembered {
   std::vector<int32_t> cache;
   std::vector<uint8_t> provided;
   int64_t offset = 0, position = 0;
-  std::vector<Buffer> rings;  // the pages in use
-  size_t bytes() const {
-    return rings.size() * (rings.empty() ? 0 : rings[0].count() * sizeof(float)) + cache.size() * 5;
-  }
+  KvCache::Saved ring;
+  size_t bytes() const { return ring.bytes() + cache.size() * 5; }
 };
 
 class Generation {

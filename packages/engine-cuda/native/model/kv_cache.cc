@@ -41,19 +41,51 @@ void KvCache::reserve(Backend& backend, int64_t rows) {
   while (memory_.size() < needed) memory_.push_back(backend.allocate((page_bytes() + 3) / 4));
 }
 
-std::vector<Buffer> KvCache::save(Backend& backend, int64_t rows) const {
-  std::vector<Buffer> out;
-  for (int64_t page = 0; page * page_ < std::min(rows, capacity_); ++page) {
-    const Buffer& from = memory_[static_cast<size_t>(page)];
-    out.push_back(backend.allocate(from.count()));
-    backend.copy(out.back().data(), from.data(), from.count());
+// Calls copy(place of a head's rows in its page, place of them in what is saved, bytes) for all that is used of a page.
+template <typename Copy>
+void KvCache::each_part(int64_t page, int64_t used, char* saved, Copy copy) const {
+  const auto bytes = static_cast<size_t>(used * head_dim_ * element_bytes()),
+             scale_bytes = static_cast<size_t>(used) * 4;
+  for (int layer = 0; layer < layers_; ++layer)
+    for (int side = 0; side < 2; ++side)
+      for (int head = 0; head < heads_; ++head) {
+        copy(part(page, layer, side, head), saved, bytes);
+        saved += bytes;
+        if (type_ != KvType::Q8) continue;
+        copy(reinterpret_cast<char*>(scales(page, layer, side, head)), saved, scale_bytes);
+        saved += scale_bytes;
+      }
+}
+
+KvCache::Saved KvCache::save(Backend& backend, int64_t rows) const {
+  Saved out{std::min(rows, capacity_), {}};
+  const int64_t row_bytes = static_cast<int64_t>(page_bytes()) / page_;
+  for (int64_t page = 0; page * page_ < out.rows; ++page) {
+    const int64_t used = std::min(page_, out.rows - page * page_);
+    out.pages.push_back(backend.allocate(static_cast<size_t>((used * row_bytes + 3) / 4)));
+    each_part(page, used, reinterpret_cast<char*>(out.pages.back().data()),
+              [](const char* from, char* to, size_t bytes) { std::memcpy(to, from, bytes); });
   }
   return out;
 }
 
-void KvCache::restore(Backend& backend, const std::vector<Buffer>& pages) {
-  reserve(backend, static_cast<int64_t>(pages.size()) * page_);
-  for (size_t i = 0; i < pages.size(); ++i) backend.copy(memory_[i].data(), pages[i].data(), pages[i].count());
+void KvCache::restore(Backend& backend, const Saved& saved) {
+  reserve(backend, saved.rows);
+  for (int64_t page = 0; page * page_ < saved.rows; ++page)
+    each_part(page, std::min(page_, saved.rows - page * page_),
+              reinterpret_cast<char*>(saved.pages[static_cast<size_t>(page)].data()),
+              [](char* to, const char* from, size_t bytes) { std::memcpy(to, from, bytes); });
+}
+
+void KvCache::repeat(Backend& backend, int64_t rows) {
+  const Saved first = save(backend, 1);
+  reserve(backend, rows);
+  for (int64_t page = 0; page * page_ < std::min(rows, capacity_); ++page)
+    each_part(page, 1, reinterpret_cast<char*>(first.pages.at(0).data()),
+              [&](char* to, const char* from, size_t bytes) {
+                for (int64_t row = 0; row < std::min(page_, rows - page * page_); ++row)
+                  std::memcpy(to + static_cast<size_t>(row) * bytes, from, bytes);
+              });
 }
 
 std::vector<float> KvCache::read(int layer, bool values, int64_t rows) const {

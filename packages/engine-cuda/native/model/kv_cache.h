@@ -46,15 +46,29 @@ class KvCache {
   float* key_scales(int64_t page, int layer, int head) const { return scales(page, layer, 0, head); }
   float* value_scales(int64_t page, int layer, int head) const { return scales(page, layer, 1, head); }
 
-  // Copies of the pages that hold ring rows [0, rows), and back.
-  std::vector<Buffer> save(Backend& backend, int64_t rows) const;
-  void restore(Backend& backend, const std::vector<Buffer>& pages);
+  // Ring rows [0, rows), packed page by page.
+  struct Saved {
+    int64_t rows = 0;
+    std::vector<Buffer> pages;
+    size_t bytes() const {
+      size_t total = 0;
+      for (const Buffer& page : pages) total += page.count() * sizeof(float);
+      return total;
+    }
+  };
+  Saved save(Backend& backend, int64_t rows) const;
+  void restore(Backend& backend, const Saved& saved);
+
+  // For benches: rows [1, rows) of the ring become copies of row 0.
+  void repeat(Backend& backend, int64_t rows);
 
   // For checks: keys or values of a layer as floats, ring rows [0, rows) of [width]; zeros
   // where no page is yet.
   std::vector<float> read(int layer, bool values, int64_t rows) const;
 
  private:
+  template <typename Copy>
+  void each_part(int64_t page, int64_t used, char* saved, Copy copy) const;
   int64_t element_bytes() const { return type_ == KvType::F32 ? 4 : type_ == KvType::F16 ? 2 : 1; }
   char* part(int64_t page, int layer, int side, int head) const {
     return reinterpret_cast<char*>(memory_[static_cast<size_t>(page)].data()) +

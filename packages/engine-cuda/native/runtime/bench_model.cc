@@ -54,17 +54,15 @@ std::vector<float> noise(int64_t count, uint32_t seed) {
   return out;
 }
 
-// Puts a ring where a long conversation would be, its pages copies of the first: what they hold does not matter, that
-// they are there to be read does.
-std::vector<Buffer> filled(const std::vector<Buffer>& pages, const KvCache& ring, int64_t position) {
-  const int64_t rows = std::min(position, ring.capacity()), page = ring.page();
-  return std::vector<Buffer>(static_cast<size_t>((rows + page - 1) / page), pages.at(0));
-}
-
 void advance(Generation& generation, const LmConfig& config, Backend& backend, int64_t position) {
   Remembered far = generation.remember(backend);
   if (far.position < 1 || far.position >= position) return;
-  far.rings = filled(far.rings, generation.temporal().cache, position);
+  // What the ring holds does not matter, that it is there to be read does.
+  const KvCache& ring = generation.temporal().cache;
+  KvCache full(ring.type(), ring.layers(), ring.capacity(), ring.heads(), ring.head_dim());
+  full.restore(backend, far.ring);
+  full.repeat(backend, position);
+  far.ring = full.save(backend, position);
   far.offset += position - far.position;
   far.position = position;
   std::fill(far.cache.begin(), far.cache.end(), 0);
@@ -77,7 +75,7 @@ void advance(Generation& generation, const LmConfig& config, Backend& backend, i
 }
 
 void advance(TransformerState& state, Backend& backend, int64_t position) {
-  state.cache.restore(backend, filled(state.cache.save(backend, 1), state.cache, position));
+  state.cache.repeat(backend, position);
   state.position = position;
 }
 
