@@ -140,7 +140,12 @@ async function resolveRoles(ref: string, roles: readonly Role[], options: Resolv
   const config = configPath === undefined ? null : await readJsonObject(configPath);
 
   const codecOnly = !roles.includes('lmWeights');
-  const candidates = await Promise.all(roles.map((role) => findRole(source, role, config, codecOnly, options)));
+  const looked = await Promise.allSettled(roles.map((role) => findRole(source, role, config, codecOnly, options)));
+  // Of several that failed the first role is told, whichever was quicker.
+  const candidates = looked.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
   const missing = candidates.filter((c): c is Candidate => c !== undefined && c.found === undefined);
   if (missing.length > 0) throw missingFiles(source.name, missing, await source.list?.());
 
