@@ -55,9 +55,12 @@ T load(const char* p) {
 
 Buffer CpuBackend::allocate(size_t floats) {
   // calloc leaves large blocks to the kernel's zero pages, which cost nothing until they are written.
-  auto* data = static_cast<float*>(std::calloc(std::max<size_t>(1, floats), sizeof(float)));
-  if (!data) out_of_memory(floats * sizeof(float));
-  return Buffer(data, floats, [](float* p) { std::free(p); });
+  // Aligned by hand, so that no vector lies across two cache lines.
+  constexpr size_t kLine = 64;
+  void* memory = std::calloc(floats * sizeof(float) + kLine, 1);
+  if (!memory) out_of_memory(floats * sizeof(float));
+  auto* data = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory) + kLine - 1) / kLine * kLine);
+  return Buffer(data, floats, [memory](float*) { std::free(memory); });
 }
 
 void CpuBackend::copy(float* to, const float* from, size_t floats) {
@@ -78,7 +81,7 @@ void CpuBackend::split(int64_t count, int64_t grain, int64_t work, Task task) {
 }
 
 void CpuBackend::each(int64_t count, const std::function<void(int64_t)>& task) {
-  if (count == 1) return task(0);
+  if (count < 2) return count > 0 ? task(0) : void();
   pool_.run(static_cast<int>(count), [&](int part) { task(part); });
 }
 
@@ -241,9 +244,11 @@ void CpuBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_strid
 }
 
 void CpuBackend::norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) {
-  for (int64_t i = 0; i < n; ++i)
-    kernels_.norm(x + i * dim, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), norm.eps,
-                  norm.kind == NormKind::Layer, y + i * dim, dim);
+  split(n, 1, n * dim * 4, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      kernels_.norm(x + i * dim, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), norm.eps,
+                    norm.kind == NormKind::Layer, y + i * dim, dim);
+  });
 }
 
 void CpuBackend::activate(Activation kind, const float* x, float* y, int64_t count, float alpha) {
@@ -259,19 +264,23 @@ void CpuBackend::gate(Activation kind, const float* x, float* y, int64_t n, int6
 }
 
 void CpuBackend::add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) {
-  for (int64_t i = 0; i < n; ++i) {
-    float* to = x + i * dim;
-    const float* from = update + i * dim;
-    if (scale)
-      for (int64_t d = 0; d < dim; ++d) to[d] += scale[d] * from[d];
-    else
-      for (int64_t d = 0; d < dim; ++d) to[d] += from[d];
-  }
+  split(n, 1, n * dim, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* to = x + i * dim;
+      const float* from = update + i * dim;
+      if (scale)
+        for (int64_t d = 0; d < dim; ++d) to[d] += scale[d] * from[d];
+      else
+        for (int64_t d = 0; d < dim; ++d) to[d] += from[d];
+    }
+  });
 }
 
 void CpuBackend::add_bias(float* y, const float* bias, int64_t n, int64_t dim) {
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t d = 0; d < dim; ++d) y[i * dim + d] += bias[d];
+  split(n, 1, n * dim, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t d = 0; d < dim; ++d) y[i * dim + d] += bias[d];
+  });
 }
 
 const float* CpuBackend::rotations(const AttentionShape& shape, std::span<const Row> rows) {
@@ -343,13 +352,20 @@ void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv
   const int64_t stride = shape.q_width() + 2 * shape.kv_width();
   int64_t seen = 0;
   for (const Row& row : rows) seen += (row.position - row.first + 1) * shape.q_width() * 2;
-  split(static_cast<int64_t>(rows.size()) * shape.heads, 1, seen, [&](int64_t begin, int64_t end) {
+  const auto count = static_cast<int64_t>(rows.size()), group = int64_t{shape.heads / shape.kv_heads};
+  const auto first_key = [&](int64_t item) -> const char* {
+    const Row& row = rows[static_cast<size_t>(item % count)];
+    const int64_t at = row.first % row.cache->capacity(), page = row.cache->page();
+    return row.cache->keys(at / page, layer, static_cast<int>(item / count / group));
+  };
+  split(count * shape.heads, 1, seen, [&](int64_t begin, int64_t end) {
     Work& own = work();
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t i = item / shape.heads, head = item % shape.heads;
+      // Rows of one session follow one another, so that the second finds a head's keys where the first left them.
+      const int64_t i = item % count, head = item / count;
       const Row& row = rows[static_cast<size_t>(i)];
       const KvCache& cache = *row.cache;
-      const int kv_head = static_cast<int>(head / (shape.heads / shape.kv_heads));
+      const int kv_head = static_cast<int>(head / group);
       const int64_t pages = (std::min(row.position + 1, cache.capacity()) + cache.page() - 1) / cache.page();
       own.scores.resize(static_cast<size_t>(row.position - row.first + 1));
       own.pages.resize(static_cast<size_t>(2 * pages));
@@ -372,6 +388,7 @@ void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv
                             shape.head_dim,
                             row.first,
                             row.position,
+                            item + 1 < end ? first_key(item + 1) : nullptr,
                             own.scores.data(),
                             out + i * shape.q_width() + head * shape.head_dim};
       if (cache.type() == KvType::F32)

@@ -45,8 +45,9 @@ struct AttendArgs {
   const float* const* key_scales;  // Q8, by page: [page]
   const float* const* value_scales;
   int64_t page, capacity, head_dim, first, last;
-  float* scores;  // [last - first + 1] scratch
-  float* out;     // [head_dim]
+  const char* after;  // what will be read next, as a hint
+  float* scores;      // [last - first + 1] scratch
+  float* out;         // [head_dim]
 };
 
 struct Kernels {

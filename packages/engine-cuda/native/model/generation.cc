@@ -191,13 +191,18 @@ void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const 
     traces[i]->hidden.assign(&hidden[i * dim], &hidden[i * dim] + dim);
     traces[i]->text_logits.assign(&text_logits[i * text_card], &text_logits[i * text_card] + text_card);
   }
+  std::vector<int32_t> drawn(n);
+  const auto seen = [&](size_t i) { return std::span<float>(&text_logits[i * text_card], text_card); };
+  const auto draw = [&](size_t count, auto token) {
+    lm.backend().each(static_cast<int64_t>(count),
+                      [&](int64_t i) { drawn[static_cast<size_t>(i)] = token(static_cast<size_t>(i)); });
+  };
+  draw(n, [&](size_t i) { return running[i]->draw_text(seen(i)); });
   for (size_t i = 0; i < n; ++i) {
-    const std::span<float> seen(&text_logits[i * text_card], text_card);
     Generation& one = *running[i];
-    const int32_t drawn = one.draw_text(seen);
-    previous[i] = one.settle(0, one.guide_ ? one.guide_->guide(drawn, seen, one.target()) : drawn);
+    previous[i] = one.settle(0, one.guide_ ? one.guide_->guide(drawn[i], seen(i), one.target()) : drawn[i]);
     one.note_text(previous[i]);
-    if (trace) traces[i]->text = drawn;
+    if (trace) traces[i]->text = drawn[i];
   }
   // Whoever needs no further codebook drops out: what is given anyway need not be computed. Checks want to see all
   // that are loaded.
@@ -220,11 +225,11 @@ void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const 
     n = kept;
     if (n == 0) break;
     lm.depth(k, previous.data(), hidden.data(), rows, logits.data());
+    draw(n, [&](size_t i) { return running[i]->draw_audio({&logits[i * card], card}, k); });
     for (size_t i = 0; i < n; ++i) {
-      const int32_t drawn = running[i]->draw_audio({&logits[i * card], card}, k);
-      previous[i] = running[i]->settle(1 + k, drawn);
+      previous[i] = running[i]->settle(1 + k, drawn[i]);
       if (!trace) continue;
-      traces[i]->audio.push_back(drawn);
+      traces[i]->audio.push_back(drawn[i]);
       traces[i]->audio_logits.insert(traces[i]->audio_logits.end(), &logits[i * card], &logits[i * card] + card);
     }
   }

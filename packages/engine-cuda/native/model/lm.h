@@ -20,6 +20,7 @@ class Lm {
   Lm(const Weights& weights, const LmConfig& config, bool live = false, KvType kv = KvType::F32);
 
   const LmConfig& config() const { return config_; }
+  Backend& backend() const { return backend_; }
   int64_t dim() const { return config_.temporal.dim; }
   KvType kv() const { return kv_; }
   // Codebooks depth() can draw: all generated ones, or, live, the model's own.

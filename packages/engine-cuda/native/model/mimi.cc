@@ -41,6 +41,7 @@ Mimi::Projected Mimi::load_transformer(const Weights& weights, const std::string
 Mimi::Mimi(const Weights& weights, const MimiConfig& config)
     : backend_(weights.backend()),
       config_(config),
+      ring_(weights.precision() == Precision::F16 ? KvType::F16 : KvType::F32),
       encoder_(Seanet::encoder(weights, config)),
       decoder_(Seanet::decoder(weights, config)),
       encoder_transformer_(load_transformer(weights, "encoder_transformer", config)),
@@ -55,7 +56,7 @@ Mimi::Mimi(const Weights& weights, const MimiConfig& config)
 MimiState Mimi::make_state(const Seanet& seanet, const Projected& projected, ConvState resample, int64_t frames) const {
   const int64_t context = config_.transformer.context;
   const int64_t capacity = frames > 0 ? context + frames * config_.resample() - 1 : context;
-  return {seanet.make_state(), projected.transformer.make_state(capacity), std::move(resample)};
+  return {seanet.make_state(), projected.transformer.make_state(capacity, ring_), std::move(resample)};
 }
 
 void Mimi::run(const Projected& projected, TransformerState& state, float* x, int64_t count) const {

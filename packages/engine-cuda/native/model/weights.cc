@@ -226,7 +226,7 @@ Matrix Weights::pack(const std::vector<float>& values, int64_t rows, int64_t col
 Matrix Weights::pack_convolution(const std::vector<float>& values, int64_t rows, int64_t cols) const {
   // Those of few channels meet many samples, and the time goes into arithmetic.
   constexpr int64_t kLarge = 1 << 20;
-  const bool rounded = precision_ == Precision::F16 && rows * cols > kLarge;
+  const bool rounded = precision_ == Precision::F16 && rows * cols >= kLarge;
   return backend_.pack(converted(stored_floats(values, rows, cols), rounded ? DType::F16 : DType::F32));
 }
 

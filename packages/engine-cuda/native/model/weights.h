@@ -31,6 +31,7 @@ class Weights {
   bool has(const std::string& name) const { return tensors_.count(name) > 0; }
   const std::string& path() const { return file_.path(); }
   Backend& backend() const { return backend_; }
+  Precision precision() const { return precision_; }
   // Size of dimension d of the tensor.
   int64_t size(const std::string& name, size_t d) const;
 

@@ -134,7 +134,8 @@ LoadTimes Bench::load(const BenchModel& model, int sessions, int64_t position) {
     name = made.name;
     make_mimi_ = [made](Backend& backend) {
       const Precision precision = made.small ? Precision::Stored : kCodecPrecision;
-      return std::make_unique<Mimi>(Weights(*synthetic_mimi(made, precision), backend), made.mimi);
+      return std::make_unique<Mimi>(Weights(*synthetic_mimi(made, precision), backend, {.precision = precision}),
+                                    made.mimi);
     };
     if (made.lm) {
       config = made.lm;

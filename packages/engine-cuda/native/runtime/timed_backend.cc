@@ -145,11 +145,14 @@ void TimedBackend::nearest(const Matrix& table, const float* x, int32_t* codes, 
 }
 
 void TimedBackend::each(int64_t count, const std::function<void(int64_t)>& task) {
-  timed(Kind::Rest, nullptr, {}, [&] {
+  const auto run = [&] {
     const bool outermost = !within_.exchange(true);
     inner_.each(count, task);
     if (outermost) within_ = false;
-  });
+  };
+  // Tokens drawn beside one another are what follows a head, as one token is.
+  if (drawing_) return run();
+  timed(Kind::Rest, nullptr, {}, run);
 }
 
 LabelledFile::LabelledFile(const TensorFile& file, TimedBackend& backend) : file_(file), backend_(backend) {

@@ -103,8 +103,14 @@ void check_quantize(const Kernels& kernels) {
 void check_linear(const Kernels& kernels, DType type, int bits, Inputs inputs) {
   CpuBackend one(1, kernels.isa, inputs), three(3, kernels.isa, inputs);
   const bool grouped = type == DType::U8, plain = type == DType::F32 || type == DType::F16 || type == DType::BF16;
-  for (auto [n, rows, cols] :
-       {std::tuple{1, 7, 5}, {1, 64, 64}, {3, 33, 100}, {9, 5, 17}, {2, 129, 1031}, {600, 12, 40}, {17, 70, 257}}) {
+  for (auto [n, rows, cols] : {std::tuple{1, 7, 5},
+                               {1, 64, 64},
+                               {3, 33, 100},
+                               {9, 5, 17},
+                               {2, 129, 1031},
+                               {600, 12, 40},
+                               {17, 70, 257},
+                               {40, 50, 1031}}) {
     if (grouped) cols = (cols + 31) / 32 * 32;
     const StoredMatrix stored = random_matrix(type, bits, rows, cols);
     const std::vector<float> w = matrix_floats(stored),
