@@ -27,7 +27,7 @@ export interface BenchOptions extends Omit<LoadEngineOptions, 'slots' | 'voices'
   weights?: WeightForm | 'auto';
   /** Elements of the attention's memory; left out or `auto`: as {@link loadEngine} would choose. */
   kv?: 'auto' | 'f32' | 'f16' | 'q8';
-  /** Conversations stepped together, 1 to 256, measured one after another; 1. */
+  /** Conversations stepped together, 1 to 256; 1. Several such groups take turns, frame by frame. */
   sessions?: readonly number[];
   /** How far the conversations have come, in frames; 1500. Beyond the model's context its ring has wrapped around. */
   positions?: readonly number[];
@@ -84,6 +84,8 @@ export interface BenchFrames {
   ofRead: number;
   /** The same of its linear layers alone. */
   linearOfRead: number;
+  /** Time of the language model over that for the fewest conversations, turn by turn: the middle one; 1 for those. */
+  overFewest: number;
   /** Of the language model, in the fastest frame: they sum up to `lmBest`. */
   stages: BenchStage[];
 }
@@ -153,9 +155,15 @@ export interface BenchReport {
     frame: number | null;
     /** Convolutions on one core over what it does at best. */
     convolutions: number;
-    /** Time of the language model for the most sessions over that for the fewest; null when only one number was measured. */
+    /**
+     * Time of the language model for the most sessions over that for the fewest, turn by turn; null when only one number was
+     * measured.
+     */
     sessions: { from: number; to: number; time: number } | null;
-    /** Time of the language model at the last position over that at the first; null when only one was measured. */
+    /**
+     * Time of the language model at the last position over that at the first, each measured in bytes that plain reading would
+     * have got meanwhile; null when only one was measured.
+     */
     position: { from: number; to: number; time: number } | null;
   };
 }
@@ -165,7 +173,8 @@ export interface BenchReport {
  * hold the model, or for a device that is not there.
  */
 export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
-  const { sessions = [1], positions = [1500], frames = 50, layers = LAYER_TYPES, spendMs: spend = 1500 } = options;
+  const { positions = [1500], frames = 50, layers = LAYER_TYPES, spendMs: spend = 1500 } = options;
+  const sessions = [...(options.sessions ?? [1])].sort((a, b) => a - b);
   const bufferBytes = options.bufferBytes ?? GIBIBYTE;
   checkOptions(options, sessions, positions);
   const synthetic = options.model?.startsWith(SYNTHETIC) ? options.model.slice(SYNTHETIC.length) : undefined;
@@ -177,7 +186,7 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const { threads, backend } = native.info;
   let done = 0;
   const codecThreads = threads > 1 ? [1, threads] : [1];
-  const all = 6 + codecThreads.length + measured.length + (codecAlone ? 0 : sessions.length * positions.length);
+  const all = 6 + codecThreads.length + measured.length + (codecAlone ? 0 : positions.length);
   const next = <T>(what: string, measure: (native: NativeBench) => Promise<T>): Promise<T> => {
     options.signal?.throwIfAborted();
     options.onMeasure?.(what, done++, all);
@@ -196,19 +205,18 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
       bench.load(files, {
         weights: options.weights === 'auto' ? '' : (options.weights ?? ''),
         kv: options.kv === 'auto' ? '' : (options.kv ?? ''),
-        sessions: Math.max(...sessions),
+        sessions: sessions.reduce((sum, count) => sum + count, 0),
         position: Math.max(...positions),
         loraScale: options.loraScale,
         expand: options.expand === true,
       }),
     );
-    const steps = [];
+    const steps: { sessions: number; position: number; times: NativeBenchFrames }[] = [];
     for (const position of codecAlone ? [] : positions) {
-      for (const count of sessions) {
-        const what = `${count === 1 ? 'a conversation' : `${count} conversations`} at ${position}`;
-        const times = await next(what, (bench) => bench.frames(count, position, frames));
-        steps.push({ sessions: count, position, times });
-      }
+      const groups = sessions.map((count) => (count === 1 ? 'a conversation' : `${count} conversations`));
+      const what = `${groups.join(' and ')} at ${position}`;
+      const times = await next(what, (bench) => bench.frames(sessions, position, frames));
+      for (const [index, one] of times.entries()) steps.push({ sessions: sessions[index]!, position, times: one });
     }
     const codecs = [];
     for (const count of codecThreads) {
@@ -305,35 +313,33 @@ function frameReport(sessions: number, position: number, times: NativeBenchFrame
     gbps: gbps(times.weightBytes + times.kvBytes, times.lm.best),
     ofRead: times.ofRead,
     linearOfRead: times.linearOfRead,
+    overFewest: times.overFirst,
     stages: times.stages.map(withSpeed),
   };
 }
 
 function ratios({ layers, lm, codec }: Omit<BenchReport, 'ratios'>): BenchReport['ratios'] {
-  const first = lm?.frames[0];
-  const sameElse = (key: 'sessions' | 'position') => {
-    const other = key === 'sessions' ? 'position' : 'sessions';
-    const row = lm?.frames.filter((frames) => frames[other] === first![other]) ?? [];
-    const from = key === 'sessions' ? least(row) : row[0];
-    const to = key === 'sessions' ? most(row) : row.at(-1);
-    if (!from || !to || from[key] === to[key]) return null;
-    return { from: from[key], to: to[key], time: to.lmBest / from.lmBest };
+  const frames = lm?.frames ?? [];
+  const first = frames[0];
+  const together = frames.filter(({ position }) => position === first?.position);
+  const alone = frames.filter(({ sessions }) => sessions === first?.sessions);
+  // Bytes that plain reading would have got in the time of a frame.
+  const inBytes = ({ weightBytes, kvBytes, ofRead }: BenchFrames) => (weightBytes + kvBytes) / ofRead;
+  const over = (
+    row: BenchFrames[],
+    key: 'sessions' | 'position',
+    time: (from: BenchFrames, to: BenchFrames) => number,
+  ) => {
+    const [from, to] = [row[0], row.at(-1)];
+    return from && to && from !== to ? { from: from[key], to: to[key], time: time(from, to) } : null;
   };
   return {
     layers: Object.fromEntries(layers.map(({ type, ofRead }) => [type, ofRead])),
     frame: first?.ofRead ?? null,
     convolutions: codec[0]!.ofPeak,
-    sessions: sameElse('sessions'),
-    position: sameElse('position'),
+    sessions: over(together, 'sessions', (_, to) => to.overFewest),
+    position: over(alone, 'position', (from, to) => inBytes(to) / inBytes(from)),
   };
-}
-
-function least(frames: BenchFrames[]): BenchFrames | undefined {
-  return [...frames].sort((a, b) => a.sessions - b.sessions)[0];
-}
-
-function most(frames: BenchFrames[]): BenchFrames | undefined {
-  return [...frames].sort((a, b) => b.sessions - a.sessions)[0];
 }
 
 function gbps(bytes: number, ms: number): number {

@@ -78,7 +78,8 @@ export interface NativeBench {
     /** 0 = unknown. */
     peakBytes: number;
   }>;
-  frames(sessions: number, position: number, frames: number): Promise<NativeBenchFrames>;
+  /** Groups of so many conversations, which take turns. */
+  frames(sessions: readonly number[], position: number, frames: number): Promise<NativeBenchFrames[]>;
   codec(oneThread: boolean, codebooks: number, frames: number): Promise<NativeBenchCodec>;
   close(): Promise<void>;
 }
@@ -110,6 +111,8 @@ export interface NativeBenchFrames {
   /** Bytes over time, over plain reading before and after; the middle one of all frames. */
   ofRead: number;
   linearOfRead: number;
+  /** `lm` over that of the first group in the same turn; the middle one. */
+  overFirst: number;
   stages: NativeBenchStage[];
 }
 

@@ -68,8 +68,9 @@ export function benchInWords(report: BenchReport): string {
 }
 
 function frameLines(frames: Frames): string[] {
-  const { sessions, position, total, holds, encode, lm, decode, gbps, ofRead } = frames;
+  const { sessions, position, total, holds, encode, lm, decode, gbps, ofRead, overFewest } = frames;
   const verdict = holds ? 'held' : 'not held';
+  const fewest = overFewest === 1 ? '' : `; ${overFewest.toFixed(2)} times as long as the fewest`;
   const bytes = `${gigabytes(frames.weightBytes)} of weights and ${gigabytes(frames.kvBytes)} of attention`;
   return [
     `${count(sessions, 'conversation')} at ${position}: ${ms(total)} of ${FRAME_MS} ms, ` +
@@ -83,7 +84,7 @@ function frameLines(frames: Frames): string[] {
       })),
       { name: 'decode', ms: decode, note: '' },
     ]),
-    `  the model: ${ms(lm)} for ${bytes}, ${gbps.toFixed(1)} GB/s, ${ofRead.toFixed(2)} of reading`,
+    `  the model: ${ms(lm)} for ${bytes}, ${gbps.toFixed(1)} GB/s, ${ofRead.toFixed(2)} of reading${fewest}`,
   ];
 }
 

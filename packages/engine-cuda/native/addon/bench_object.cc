@@ -66,7 +66,14 @@ Napi::Object to_object(Napi::Env env, const FrameTimes& times) {
   out.Set("kvBytes", static_cast<double>(times.kv_bytes));
   out.Set("ofRead", times.of_read);
   out.Set("linearOfRead", times.linear_of_read);
+  out.Set("overFirst", times.over_first);
   out.Set("stages", to_array(env, times.stages));
+  return out;
+}
+
+Napi::Array to_object(Napi::Env env, const std::vector<FrameTimes>& groups) {
+  Napi::Array out = Napi::Array::New(env);
+  for (const FrameTimes& times : groups) out.Set(out.Length(), to_object(env, times));
   return out;
 }
 
@@ -179,12 +186,16 @@ class BenchObject : public Napi::ObjectWrap<BenchObject> {
       return measured(info.Env(), [=](Bench& bench) { return bench.load(model, sessions, position); });
     });
   }
-  // frames(sessions, position, frames) → Promise
+  // frames(groups of so many sessions, position, frames) → Promise of an array
   Napi::Value frames(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] {
-      const int sessions = info[0].ToNumber().Int32Value(), frames = info[2].ToNumber().Int32Value();
+      std::vector<int> sessions;
+      const auto groups = info[0].As<Napi::Array>();
+      for (uint32_t i = 0; i < groups.Length(); ++i) sessions.push_back(groups.Get(i).ToNumber().Int32Value());
+      const int frames = info[2].ToNumber().Int32Value();
       const int64_t position = info[1].ToNumber().Int64Value();
-      if (sessions < 1 || sessions > 256) throw Error(kBadOption, "sessions must be 1 to 256");
+      for (const int count : sessions)
+        if (count < 1 || count > 256) throw Error(kBadOption, "sessions must be 1 to 256");
       if (position < 0 || position > 1'000'000'000) throw Error(kBadOption, "position is out of range");
       return measured(info.Env(),
                       [=](const Bench& bench) { return bench.frames(sessions, position, std::max(1, frames)); });

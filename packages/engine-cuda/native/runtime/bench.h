@@ -48,6 +48,7 @@ struct FrameTimes {
   Repeats encode, lm, decode, total;  // of all conversations together
   uint64_t weight_bytes = 0, kv_bytes = 0;
   double of_read = 0, linear_of_read = 0;  // as for layers: all bytes over lm, those of linear layers over their time
+  double over_first = 1;                   // lm over that of the first group in the same turn; the middle one
   std::vector<StageTime> stages;
 };
 
@@ -80,13 +81,14 @@ class Bench {
   // The linear layers of a 7B's temporal transformer, as many as take `bytes`, or what the machine's memory bears.
   LayerTimes layers(DType type, uint64_t bytes, double spend) const;
 
-  // Loads a model's weights for `sessions` conversations that have come as far as `position`. Throws Error(kBadOption)
+  // Loads a model's weights for so many conversations that have come as far as `position`. Throws Error(kBadOption)
   // when the machine's memory does not hold them.
-  LoadTimes load(const BenchModel& model, int sessions, int64_t position);
+  LoadTimes load(const BenchModel& model, int conversations, int64_t position);
   bool has_lm() const { return lm_ != nullptr; }
   const LmConfig& lm_config() const { return lm_->config(); }
-  // Steps of `sessions` conversations from `position` on, sound to sound.
-  FrameTimes frames(int sessions, int64_t position, int frames) const;
+  // Groups of so many conversations from `position` on, sound to sound. They take turns, so that whatever else the
+  // machine does falls on all of them.
+  std::vector<FrameTimes> frames(const std::vector<int>& sessions, int64_t position, int frames) const;
   // One frame of the codec alone, on one thread or all.
   CodecTimes codec(bool one_thread, int codebooks, int frames) const;
   int codebooks() const;

@@ -1,84 +1,20 @@
-// The bench's models: a frame from sound to sound, and where its time goes.
+// The bench's models, and the codec alone.
 #include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
 #include "core/memory.h"
 #include "files/file.h"
-#include "model/generation.h"
 #include "model/names.h"
 #include "runtime/bench.h"
+#include "runtime/bench_parts.h"
 #include "runtime/plain_reader.h"
-#include "runtime/repeat.h"
 
 namespace moshi {
 
 namespace {
 
-constexpr uint64_t kSmallCodec = 100'000'000;
-constexpr Precision kCodecPrecision = Precision::F16;  // of the published one, as checkpoints are loaded
-constexpr uint64_t kSlack = uint64_t{256} << 20;       // what a load may take beyond its packed weights and one tensor
-constexpr int kWarmUp = 3, kFewest = 5;
-// A slow machine measures fewer frames rather than for minutes.
-constexpr double kPatience = 10'000;
-
-constexpr const char* kPartNames[] = {"embeddings", "temporal",     "textHead",    "depth",
-                                      "sampling",   "convolutions", "transformer", "quantizer"};
-constexpr const char* kKindNames[] = {"linear", "attention", "rest"};
-
-std::vector<StageTime> stages_of(const Costs& costs) {
-  std::vector<StageTime> out;
-  for (size_t part = 0; part < kParts; ++part)
-    for (size_t kind = 0; kind < kKinds; ++kind) {
-      const Cost& cost = costs.by[part][kind];
-      if (cost.seconds > 0)
-        out.push_back({kPartNames[part], kKindNames[kind], cost.seconds * 1000, cost.weight_bytes + cost.kv_bytes});
-    }
-  return out;
-}
-
-// The one that nothing disturbed.
-template <typename Frame, typename Time>
-const Frame& fastest_frame(const std::vector<Frame>& frames, Time time) {
-  return *std::min_element(frames.begin(), frames.end(),
-                           [&](const Frame& a, const Frame& b) { return time(a) < time(b); });
-}
-
-std::vector<float> noise(int64_t count, uint32_t seed) {
-  std::vector<float> out(static_cast<size_t>(count));
-  uint32_t state = seed + 1;
-  for (float& sample : out) {
-    state = state * 1664525u + 1013904223u;
-    sample = (static_cast<float>(state >> 8) * 0x1p-24f - 0.5f) * 0.1f;
-  }
-  return out;
-}
-
-void advance(Generation& generation, const LmConfig& config, Backend& backend, int64_t position) {
-  Remembered far = generation.remember(backend);
-  if (far.position < 1 || far.position >= position) return;
-  // What the ring holds does not matter, that it is there to be read does.
-  const KvCache& ring = generation.temporal().cache;
-  KvCache full(ring.type(), ring.layers(), ring.capacity(), ring.heads(), ring.head_dim());
-  full.restore(backend, far.ring);
-  full.repeat(backend, position);
-  far.ring = full.save(backend, position);
-  far.offset += position - far.position;
-  far.position = position;
-  std::fill(far.cache.begin(), far.cache.end(), 0);
-  // What is heard was given, all else was not.
-  const auto slots = static_cast<int64_t>(far.provided.size()) / config.streams();
-  const int64_t heard = (1 + config.own_codebooks()) * slots;
-  std::fill(far.provided.begin(), far.provided.begin() + heard, uint8_t{0});
-  std::fill(far.provided.begin() + heard, far.provided.end(), uint8_t{1});
-  generation.recall(backend, far);
-}
-
-void advance(TransformerState& state, Backend& backend, int64_t position) {
-  state.cache.repeat(backend, position);
-  state.position = position;
-}
-
+constexpr uint64_t kSlack = uint64_t{256} << 20;  // what a load may take beyond its packed weights and one tensor
 uint64_t kv_bytes(const LmConfig& config, KvType type, int64_t positions) {
   const TransformerConfig& temporal = config.temporal;
   const KvCache ring(type, temporal.layers, temporal.context, temporal.heads / temporal.kv_repeat,
@@ -120,7 +56,7 @@ void check_memory(const std::string& name, const PackedSize& size, uint64_t kv, 
 
 }  // namespace
 
-LoadTimes Bench::load(const BenchModel& model, int sessions, int64_t position) {
+LoadTimes Bench::load(const BenchModel& model, int conversations, int64_t position) {
   unload();
   const CheckpointFiles& files = model.files;
   LoadTimes out;
@@ -147,8 +83,7 @@ LoadTimes Bench::load(const BenchModel& model, int sessions, int64_t position) {
     }
   } else {
     make_mimi_ = [files](Backend& backend) {
-      const bool small = File(files.mimi).size() < kSmallCodec;
-      return load_mimi(files.mimi, files.mimi_config, backend, small ? Precision::Stored : kCodecPrecision);
+      return load_mimi(files.mimi, files.mimi_config, backend, codec_precision(files.mimi));
     };
     const LmFile lm(files);
     config = lm.config();
@@ -162,7 +97,8 @@ LoadTimes Bench::load(const BenchModel& model, int sessions, int64_t position) {
     out.heard = config->user_codebooks();
     out.spoken = config->own_codebooks();
     out.persona = config->dialect == Dialect::PersonaPlex;
-    check_memory(name, size, static_cast<uint64_t>(sessions) * kv_bytes(*config, out.kv, position + 64), out.weights);
+    check_memory(name, size, static_cast<uint64_t>(conversations) * kv_bytes(*config, out.kv, position + 64),
+                 out.weights);
   }
 
   mimi_ = make_mimi_(*timed_);
@@ -192,116 +128,6 @@ void Bench::unload() {
 
 int Bench::codebooks() const {
   return mimi_->quantizer().codebooks();
-}
-
-FrameTimes Bench::frames(int sessions, int64_t position, int frames) const {
-  if (!lm_) throw Error(kBadOption, "a codec alone has no conversations");
-  const LmConfig& config = lm_->config();
-  const int heard = config.user_codebooks(), spoken = config.own_codebooks();
-  if (std::max(heard, spoken) > codebooks())
-    throw Error(kBadModel, "the codec has " + std::to_string(codebooks()) + " codebooks, the model needs " +
-                               std::to_string(std::max(heard, spoken)));
-  struct Conversation {
-    Generation generation;
-    MimiState encoder, decoder;
-    std::vector<int32_t> codes, tokens;
-  };
-  std::vector<Conversation> all;
-  all.reserve(static_cast<size_t>(sessions));
-  for (int i = 0; i < sessions; ++i) {
-    SamplingOptions sampling;
-    sampling.text = {config.text_temperature, config.text_top_k, 0};
-    sampling.audio = {config.temperature, config.top_k, 0};
-    sampling.text_seed = sampling.audio_seed = static_cast<uint64_t>(i);
-    all.push_back({Generation(*lm_, sampling), mimi_->make_encoder(), mimi_->make_decoder(),
-                   std::vector<int32_t>(static_cast<size_t>(std::max(1, heard))),
-                   std::vector<int32_t>(static_cast<size_t>(1 + spoken))});
-  }
-  std::vector<Generation*> generations;
-  std::vector<StepInput> inputs;
-  for (Conversation& one : all) {
-    generations.push_back(&one.generation);
-    inputs.push_back({one.codes.data()});
-  }
-  std::vector<float> sound(static_cast<size_t>(mimi_->frame_samples()));
-
-  struct Frame {
-    double encode, lm, decode, reading;
-    Costs costs;
-  };
-  PlainReader reader(*backend_, kernels_, std::min<uint64_t>(kBesideBytes, size_));
-  uint32_t count = 0;
-  const auto frame = [&] {
-    Frame out;
-    const std::vector<float> pcm = noise(mimi_->frame_samples(), count++);
-    out.encode = milliseconds([&] {
-      if (heard == 0) return;
-      for (Conversation& one : all) mimi_->encode(one.encoder, pcm.data(), 1, heard, one.codes.data());
-    });
-    Beside beside(reader);
-    out.lm = milliseconds([&] {
-      timed_->begin(Part::Embeddings);
-      Generation::step(*lm_, generations, inputs);
-      out.costs = timed_->end();
-    });
-    out.reading = beside.reading();
-    out.decode = milliseconds([&] {
-      if (spoken == 0) return;
-      for (Conversation& one : all) {
-        one.generation.emitted(one.tokens);
-        mimi_->decode(one.decoder, one.tokens.data() + 1, 1, spoken, sound.data());
-      }
-    });
-    return out;
-  };
-
-  // A first frame may run no model; after the second the rings have a page to fill them from.
-  frame();
-  frame();
-  for (Conversation& one : all) {
-    advance(one.generation, config, *backend_, position);
-    // So long a conversation has filled the codec's rings.
-    const int64_t full = std::min(2 * position, mimi_->config().transformer.context + 1);
-    if (full <= 4) continue;
-    if (heard > 0) advance(one.encoder.transformer, *backend_, full);
-    if (spoken > 0) advance(one.decoder.transformer, *backend_, full);
-  }
-  for (int i = 0; i < kWarmUp; ++i) frame();
-  std::vector<Frame> measured;
-  for (double spent = 0; static_cast<int>(measured.size()) < frames;) {
-    measured.push_back(frame());
-    const Frame& last = measured.back();
-    spent += last.encode + last.lm + last.decode;
-    if (spent > kPatience && static_cast<int>(measured.size()) >= kFewest) break;
-  }
-
-  FrameTimes out;
-  out.frames = static_cast<int>(measured.size());
-  const auto times = [&](auto of) {
-    std::vector<double> values;
-    for (const Frame& one : measured) values.push_back(of(one));
-    return quickest(values);
-  };
-  out.encode = times([](const Frame& one) { return one.encode; });
-  out.lm = times([](const Frame& one) { return one.lm; });
-  out.decode = times([](const Frame& one) { return one.decode; });
-  out.total = times([](const Frame& one) { return one.encode + one.lm + one.decode; });
-  const Costs& costs = fastest_frame(measured, [](const Frame& one) { return one.lm; }).costs;
-  // Of the frame half way: while a ring fills, each reads more than the one before.
-  const Cost half_way = measured[measured.size() / 2].costs.total();
-  out.weight_bytes = half_way.weight_bytes;
-  out.kv_bytes = half_way.kv_bytes;
-  std::vector<double> all_ratios, linear_ratios;
-  for (const Frame& one : measured) {
-    const Cost whole = one.costs.total(), linear = one.costs.total(Kind::Linear);
-    const auto read = static_cast<double>(whole.weight_bytes + whole.kv_bytes);
-    all_ratios.push_back(read * 1000 / one.lm / one.reading);
-    linear_ratios.push_back(static_cast<double>(linear.weight_bytes) / linear.seconds / one.reading);
-  }
-  out.of_read = middle(all_ratios);
-  out.linear_of_read = middle(linear_ratios);
-  out.stages = stages_of(costs);
-  return out;
 }
 
 CodecTimes Bench::codec(bool one_thread, int count, int frames) const {

@@ -19,6 +19,10 @@ LmConfig read_lm_config(const std::string& path) {
   return path.empty() ? LmConfig::published() : LmConfig::parse(Json::parse(read_whole(path, kMaxConfig), path));
 }
 
+Precision codec_precision(const std::string& weights) {
+  return File(weights).size() < kSmallCodec ? Precision::Stored : kCodecPrecision;
+}
+
 std::unique_ptr<Mimi> load_mimi(const std::string& weights, const std::string& config, Backend& backend,
                                 Precision precision) {
   const MimiConfig parsed =
@@ -69,9 +73,7 @@ std::unique_ptr<Lm> LmFile::load(Backend& backend, bool live) const {
 
 Checkpoint::Checkpoint(const CheckpointFiles& files, std::unique_ptr<CpuBackend> owned)
     : backend(std::move(owned)), tokenizer(files.tokenizer) {
-  // Half precision costs nothing that could be heard, and saves half of the reading; small codecs stay exact.
-  mimi = load_mimi(files.mimi, files.mimi_config, *backend,
-                   File(files.mimi).size() < kSmallCodec ? Precision::Stored : Precision::F16);
+  mimi = load_mimi(files.mimi, files.mimi_config, *backend, codec_precision(files.mimi));
   const LmFile file(files);
   const LmConfig& config = file.config();
   lm = file.load(*backend, true);

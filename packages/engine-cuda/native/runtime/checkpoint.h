@@ -54,6 +54,11 @@ class LmFile {
   bool expand_;
 };
 
+// As conversations run it. Half precision costs nothing that could be heard, and saves half of the reading; small
+// codecs stay exact.
+inline constexpr Precision kCodecPrecision = Precision::F16;
+Precision codec_precision(const std::string& weights);
+
 std::unique_ptr<Mimi> load_mimi(const std::string& weights, const std::string& config, Backend& backend,
                                 Precision precision = Precision::Stored);
 

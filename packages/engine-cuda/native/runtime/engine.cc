@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "model/persona.h"
+#include "runtime/side_by_side.h"
 
 namespace moshi {
 
@@ -251,24 +252,6 @@ void Engine::prompt(Session& session) {
 }
 
 // The codec of each session is work of its own: with many sessions every thread takes one, with few they share one's.
-void Engine::for_each_codec(size_t count, const std::function<void(size_t)>& task) {
-  CpuBackend& backend = *checkpoint_->backend;
-  if (2 * count < static_cast<size_t>(backend.threads())) {
-    for (size_t i = 0; i < count; ++i) task(i);
-    return;
-  }
-  std::vector<std::exception_ptr> failures(count);
-  backend.each(static_cast<int64_t>(count), [&](int64_t i) {
-    try {
-      task(static_cast<size_t>(i));
-    } catch (...) {
-      failures[static_cast<size_t>(i)] = std::current_exception();
-    }
-  });
-  for (const std::exception_ptr& failure : failures)
-    if (failure) std::rethrow_exception(failure);
-}
-
 void Engine::encode(Session& session) {
   const LmConfig& config = checkpoint_->lm->config();
   Stopwatch watch;
@@ -301,7 +284,8 @@ void Engine::decode(Session& session) {
 
 void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
   const LmConfig& config = checkpoint_->lm->config();
-  for_each_codec(ready.size(), [&](size_t i) { encode(*ready[i]); });
+  CpuBackend& backend = *checkpoint_->backend;
+  side_by_side(backend, backend.threads(), ready.size(), [&](size_t i) { encode(*ready[i]); });
   std::vector<Generation*> generations;
   std::vector<StepInput> user;
   for (const auto& session : ready) {
@@ -312,7 +296,7 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
   Stopwatch watch;
   Generation::step(*checkpoint_->lm, generations, user);
   const double lm_ms = watch.lap();
-  for_each_codec(ready.size(), [&](size_t i) { decode(*ready[i]); });
+  side_by_side(backend, backend.threads(), ready.size(), [&](size_t i) { decode(*ready[i]); });
 
   for (const auto& session : ready) {
     FrameResult& result = session->result;

@@ -49,7 +49,6 @@ class Engine {
  private:
   void run();
   void step(const std::vector<std::shared_ptr<Session>>& ready);
-  void for_each_codec(size_t count, const std::function<void(size_t)>& task);
   void encode(Session& session);
   void decode(Session& session);
   static void start_over(Session& session, int resets);

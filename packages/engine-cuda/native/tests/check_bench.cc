@@ -156,7 +156,7 @@ void check_frames() {
   tiny.synthetic = "tiny";
   tiny.files.weights = Precision::Q8;
   tiny.files.kv = KvType::F16;
-  const LoadTimes loaded = bench.load(tiny, 2, 100);
+  const LoadTimes loaded = bench.load(tiny, 3, 100);
   expect(loaded.weights == Precision::Q8 && loaded.kv == KvType::F16, "bench: loads in the form asked for");
   // Weights of the two temporal layers, the text head, and of eight steps, in tiles of 17 bytes for 16 weights; rows of
   // 17 and 8 tables.
@@ -165,7 +165,9 @@ void check_frames() {
   const uint64_t linear = (layers + head + 8 * step) * 17 / 16, rows = 17 * 256 * 34 / 32 + 8 * 64 * 34 / 32;
   // The ring is full, less the place the fork leaves out; a step sees those before it.
   const uint64_t temporal = 2 * 2 * 256 * 2 * 47, depth = 2 * 2 * 64 * 4 * (1 + 2 + 3 + 4 + 5 + 6 + 7 + 8);
-  const FrameTimes one = bench.frames(1, 100, 3), two = bench.frames(2, 100, 3), wrapped = bench.frames(1, 100'000, 2);
+  const std::vector<FrameTimes> groups = bench.frames({1, 2}, 100, 3);
+  const FrameTimes &one = groups[0], &two = groups[1], wrapped = bench.frames({1}, 100'000, 2)[0];
+  expect(one.over_first == 1 && two.over_first > 0, "bench: groups are held against the first");
   expect(one.weight_bytes == linear + rows, "bench: bytes of weights are exact");
   expect(one.kv_bytes == temporal + depth, "bench: bytes of the attention's memory are exact");
   expect(two.weight_bytes == linear + 2 * rows && two.kv_bytes == 2 * one.kv_bytes,
@@ -187,7 +189,7 @@ void check_frames() {
   BenchModel codec;
   codec.synthetic = "tiny";
   const LoadTimes stored = bench.load(codec, 1, 0);
-  expect(stored.weights == Precision::Stored && stored.kv == KvType::F32 && bench.frames(1, 0, 1).frames == 1,
+  expect(stored.weights == Precision::Stored && stored.kv == KvType::F32 && bench.frames({1}, 0, 1)[0].frames == 1,
          "bench: small models are run as they are stored, from the beginning");
 
   BenchModel huge;

@@ -1,0 +1,184 @@
+// The bench of whole frames: conversations from sound to sound, in groups that take turns.
+#include <algorithm>
+
+#include "core/error.h"
+#include "model/generation.h"
+#include "runtime/bench_parts.h"
+#include "runtime/plain_reader.h"
+#include "runtime/side_by_side.h"
+
+namespace moshi {
+
+namespace {
+
+void advance(Generation& generation, const LmConfig& config, Backend& backend, int64_t position) {
+  Remembered far = generation.remember(backend);
+  if (far.position < 1 || far.position >= position) return;
+  // What the ring holds does not matter, that it is there to be read does.
+  const KvCache& ring = generation.temporal().cache;
+  KvCache full(ring.type(), ring.layers(), ring.capacity(), ring.heads(), ring.head_dim());
+  full.restore(backend, far.ring);
+  full.repeat(backend, position);
+  far.ring = full.save(backend, position);
+  far.offset += position - far.position;
+  far.position = position;
+  std::fill(far.cache.begin(), far.cache.end(), 0);
+  // What is heard was given, all else was not.
+  const auto slots = static_cast<int64_t>(far.provided.size()) / config.streams();
+  const int64_t heard = (1 + config.own_codebooks()) * slots;
+  std::fill(far.provided.begin(), far.provided.begin() + heard, uint8_t{0});
+  std::fill(far.provided.begin() + heard, far.provided.end(), uint8_t{1});
+  generation.recall(backend, far);
+}
+
+// One frame of a group; milliseconds, and what plain reading gave around the language model's part.
+struct Frame {
+  double encode, lm, decode, reading;
+  Costs costs;
+};
+
+struct Conversation {
+  Generation generation;
+  MimiState encoder, decoder;
+  std::vector<int32_t> codes, tokens;
+  std::vector<float> sound;
+};
+
+// Conversations that are stepped together.
+class Group {
+ public:
+  Group(const Lm& lm, const Mimi& mimi, TimedBackend& backend, int threads, int count)
+      : lm_(lm), mimi_(mimi), backend_(backend), threads_(threads) {
+    const LmConfig& config = lm.config();
+    heard_ = config.user_codebooks();
+    spoken_ = config.own_codebooks();
+    all_.reserve(static_cast<size_t>(count));
+    for (int i = 0; i < count; ++i) {
+      SamplingOptions sampling;
+      sampling.text = {config.text_temperature, config.text_top_k, 0};
+      sampling.audio = {config.temperature, config.top_k, 0};
+      sampling.text_seed = sampling.audio_seed = static_cast<uint64_t>(i);
+      all_.push_back({Generation(lm, sampling), mimi.make_encoder(), mimi.make_decoder(),
+                      std::vector<int32_t>(static_cast<size_t>(std::max(1, heard_))),
+                      std::vector<int32_t>(static_cast<size_t>(1 + spoken_)),
+                      std::vector<float>(static_cast<size_t>(mimi.frame_samples()))});
+    }
+    for (Conversation& one : all_) {
+      generations_.push_back(&one.generation);
+      inputs_.push_back({one.codes.data()});
+    }
+  }
+
+  Frame frame(PlainReader& reader) {
+    Frame out;
+    const std::vector<float> pcm = noise(mimi_.frame_samples(), count_++);
+    const auto each = [&](int codebooks, auto task) {
+      return milliseconds([&] {
+        if (codebooks > 0) side_by_side(backend_, threads_, all_.size(), [&](size_t i) { task(all_[i]); });
+      });
+    };
+    out.encode =
+        each(heard_, [&](Conversation& one) { mimi_.encode(one.encoder, pcm.data(), 1, heard_, one.codes.data()); });
+    Beside beside(reader);
+    out.lm = milliseconds([&] {
+      backend_.begin(Part::Embeddings);
+      Generation::step(lm_, generations_, inputs_);
+      out.costs = backend_.end();
+    });
+    out.reading = beside.reading();
+    out.decode = each(spoken_, [&](Conversation& one) {
+      one.generation.emitted(one.tokens);
+      mimi_.decode(one.decoder, one.tokens.data() + 1, 1, spoken_, one.sound.data());
+    });
+    return out;
+  }
+
+  void come_to(int64_t position) {
+    for (Conversation& one : all_) {
+      advance(one.generation, lm_.config(), backend_, position);
+      // So long a conversation has filled the codec's rings.
+      const int64_t full = std::min(2 * position, mimi_.config().transformer.context + 1);
+      if (full <= 4) continue;
+      if (heard_ > 0) advance(one.encoder.transformer, backend_, full);
+      if (spoken_ > 0) advance(one.decoder.transformer, backend_, full);
+    }
+  }
+
+ private:
+  const Lm& lm_;
+  const Mimi& mimi_;
+  TimedBackend& backend_;
+  int threads_, heard_, spoken_;
+  std::vector<Conversation> all_;
+  std::vector<Generation*> generations_;
+  std::vector<StepInput> inputs_;
+  uint32_t count_ = 0;
+};
+
+FrameTimes summary(const std::vector<Frame>& frames, const std::vector<Frame>& of_first) {
+  FrameTimes out;
+  out.frames = static_cast<int>(frames.size());
+  const auto times = [&](auto of) {
+    std::vector<double> values;
+    for (const Frame& one : frames) values.push_back(of(one));
+    return quickest(values);
+  };
+  out.encode = times([](const Frame& one) { return one.encode; });
+  out.lm = times([](const Frame& one) { return one.lm; });
+  out.decode = times([](const Frame& one) { return one.decode; });
+  out.total = times([](const Frame& one) { return one.encode + one.lm + one.decode; });
+  // Of the frame half way: while a ring fills, each reads more than the one before.
+  const Cost half_way = frames[frames.size() / 2].costs.total();
+  out.weight_bytes = half_way.weight_bytes;
+  out.kv_bytes = half_way.kv_bytes;
+  std::vector<double> all_ratios, linear_ratios, over_first;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const Frame& one = frames[i];
+    const Cost whole = one.costs.total(), linear = one.costs.total(Kind::Linear);
+    const auto read = static_cast<double>(whole.weight_bytes + whole.kv_bytes);
+    all_ratios.push_back(read * 1000 / one.lm / one.reading);
+    linear_ratios.push_back(static_cast<double>(linear.weight_bytes) / linear.seconds / one.reading);
+    over_first.push_back(one.lm / of_first[i].lm);
+  }
+  out.of_read = middle(all_ratios);
+  out.linear_of_read = middle(linear_ratios);
+  out.over_first = middle(over_first);
+  out.stages = stages_of(fastest_frame(frames, [](const Frame& one) { return one.lm; }).costs);
+  return out;
+}
+
+}  // namespace
+
+std::vector<FrameTimes> Bench::frames(const std::vector<int>& sessions, int64_t position, int frames) const {
+  if (!lm_) throw Error(kBadOption, "a codec alone has no conversations");
+  const LmConfig& config = lm_->config();
+  const int needed = std::max(config.user_codebooks(), config.own_codebooks());
+  if (needed > codebooks())
+    throw Error(kBadModel, "the codec has " + std::to_string(codebooks()) + " codebooks, the model needs " +
+                               std::to_string(needed));
+  PlainReader reader(*backend_, kernels_, std::min<uint64_t>(kBesideBytes, size_));
+  std::vector<Group> groups;
+  groups.reserve(sessions.size());
+  for (const int count : sessions) groups.emplace_back(*lm_, *mimi_, *timed_, threads(), count);
+  for (Group& group : groups) {
+    // A first frame may run no model; after the second the rings have a page to fill them from.
+    for (int i = 0; i < 2; ++i) group.frame(reader);
+    group.come_to(position);
+    for (int i = 0; i < kWarmUp; ++i) group.frame(reader);
+  }
+  std::vector<std::vector<Frame>> measured(groups.size());
+  double spent = 0;
+  for (int round = 0; round < frames; ++round) {
+    for (size_t g = 0; g < groups.size(); ++g) {
+      measured[g].push_back(groups[g].frame(reader));
+      const Frame& last = measured[g].back();
+      spent += last.encode + last.lm + last.decode;
+    }
+    if (spent > kPatience * static_cast<double>(groups.size()) && round + 1 >= kFewest) break;
+  }
+  std::vector<FrameTimes> out;
+  for (const std::vector<Frame>& group : measured) out.push_back(summary(group, measured[0]));
+  return out;
+}
+
+}  // namespace moshi
