@@ -121,7 +121,9 @@ describe('bench', () => {
     const bar = (name: string) => /█+/.exec(stdout.split('\n').find((line) => line.includes(name))!)![0].length;
     expect(bar('temporal, linear')).toBe(32);
     expect(bar('sampling')).toBe(8);
-    expect(stdout).toContain('0.70 GB of weights and 0.10 GB of attention, 40.0 GB/s, 1.00 of reading; 1.50 times as long as the fewest');
+    expect(stdout).toContain(
+      '0.70 GB of weights and 0.10 GB of attention, 40.0 GB/s, 1.00 of reading; 1.50 times as long as the fewest',
+    );
     expect(stdout).toMatch(
       /codec alone on 1 thread: encode 6\.00 ms, decode 5\.00 ms; convolutions 80 GFLOP\/s, 0\.67/,
     );
