@@ -1,15 +1,15 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { engineFiles, type LoadEngineOptions } from './engine';
-import { EngineError, translatedAsync } from './errors';
-import { addon, type NativeEvaluation, type NativeStreamQuality } from './native';
+import { EngineError } from './errors';
+import { addon, type NativeStreamQuality } from './native';
 import { checkNumber, checkWhole } from './options';
 import { decodeVoice } from './voices';
+import { watched } from './watched';
 import { WEIGHT_FORMS, type WeightForm } from './weights';
 
 const RECORDINGS = ['.wav', '.flac', '.mp3', '.ogg', '.opus'];
 const LIMITS = { fileBytes: 500e6, minSeconds: 0.4, maxSeconds: 3600, advice: 'cut it into pieces of some minutes' };
-const LOOK_MS = 100;
 
 /** What {@link evaluate} may be told. */
 export interface EvaluateOptions extends Omit<LoadEngineOptions, 'slots' | 'voices'> {
@@ -67,15 +67,14 @@ export async function evaluate(options: EvaluateOptions): Promise<QualityReport>
   checkWhole('frames', options.frames, 1, 5000);
   checkWhole('threads', options.threads, 1, 256);
   checkNumber('loraScale', options.loraScale, -100, 100);
-  const { weights = 'auto', against = 'stored', kv = 'f32', signal } = options;
+  const { weights = 'auto', against = 'stored', kv = 'f32', signal, onEvaluation } = options;
   const form = WEIGHT_FORMS.find((name) => name === against);
   const native = addon();
   const tested = await engineFiles(options);
   // Another model has adapters and voices of its own.
   const reference = form ? tested : await engineFiles({ ...options, model: against, lora: undefined });
   const recordings = await readRecordings(options.audio);
-  signal?.throwIfAborted();
-  const quality = await watched(options, () =>
+  const start = () =>
     native.evaluate(tested, reference, recordings, {
       threads: options.threads ?? 0,
       isa: options.isa ?? '',
@@ -85,8 +84,8 @@ export async function evaluate(options: EvaluateOptions): Promise<QualityReport>
       frames: options.frames ?? 500,
       loraScale: options.loraScale,
       expand: options.expand === true,
-    }),
-  );
+    });
+  const quality = await watched(start, (progress) => onEvaluation?.(progress), signal);
   return {
     model: options.model ?? 'embedded',
     against,
@@ -95,31 +94,6 @@ export async function evaluate(options: EvaluateOptions): Promise<QualityReport>
     ...quality,
     agreement: { text: quality.text.agreement, audio: mean(quality.audio.map(({ agreement }) => agreement)) },
   };
-}
-
-/** The result of an evaluation, which is watched while it runs and stopped by the signal. */
-async function watched({ signal, onEvaluation }: EvaluateOptions, start: () => NativeEvaluation) {
-  let timer: NodeJS.Timeout | undefined;
-  let stop = () => {};
-  try {
-    return await translatedAsync(async () => {
-      const running = start();
-      stop = () => running.stop();
-      signal?.addEventListener('abort', stop);
-      const look = () => onEvaluation?.(running.progress());
-      timer = setInterval(look, LOOK_MS);
-      look();
-      const quality = await running.result;
-      look();
-      return quality;
-    });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  } finally {
-    clearInterval(timer);
-    signal?.removeEventListener('abort', stop);
-  }
 }
 
 async function readRecordings(place: string): Promise<Float32Array[]> {

@@ -37,7 +37,7 @@ export interface NativeAddon {
       loraScale?: number;
       expand: boolean;
     },
-  ): NativeEvaluation;
+  ): NativeJob<NativeQuality, { stage: 'encoding' | 'reference' | 'tested'; done: number; all: number }>;
   /** What measures this machine and a model on it. */
   openBench(options: NativeOptions): NativeBench;
   cpu(): { isa: string[]; used: string; threads: number };
@@ -150,9 +150,9 @@ export interface NativeWeights {
 }
 
 /** Work that runs. */
-export interface NativeJob<T> {
+export interface NativeJob<T, P = { done: number; total: number }> {
   result: Promise<T>;
-  progress(): { done: number; total: number };
+  progress(): P;
   /** The result then rejects. */
   stop(): void;
 }
@@ -166,19 +166,13 @@ export interface NativeEngine {
   close(): Promise<void>;
 }
 
-/** An evaluation that runs. */
-export interface NativeEvaluation {
-  result: Promise<{
-    weights: 'stored' | 'f16' | 'bf16' | 'q8' | 'mixed' | 'q4';
-    frames: number;
-    hidden: number | null;
-    text: NativeStreamQuality;
-    words: NativeStreamQuality;
-    audio: NativeStreamQuality[];
-  }>;
-  progress(): { stage: 'encoding' | 'reference' | 'tested'; done: number; all: number };
-  /** The result then rejects. */
-  stop(): void;
+export interface NativeQuality {
+  weights: 'stored' | 'f16' | 'bf16' | 'q8' | 'mixed' | 'q4';
+  frames: number;
+  hidden: number | null;
+  text: NativeStreamQuality;
+  words: NativeStreamQuality;
+  audio: NativeStreamQuality[];
 }
 
 /** How the draws of one stream of tokens compare. */

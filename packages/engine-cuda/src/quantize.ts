@@ -5,7 +5,7 @@ import { type ResolveOptions, resolveLm } from './hub';
 import { explainDiskError } from './hub/errors';
 import { addon } from './native';
 import { checkWhole } from './options';
-import { type JobOptions, watchedJob } from './weights';
+import { type JobOptions, watchedWeights } from './weights';
 
 /**
  * What {@link quantizeCheckpoint} can make of weights. `q8`, `mixed` and `q4` give every layer the type its share in the quality bears:
@@ -56,8 +56,9 @@ export async function quantizeCheckpoint(
   try {
     const names = { config: files.configPath ?? '', lm: files.lmWeights };
     const { type, threads = 0 } = options;
-    const { notes } = await watchedJob(options, () =>
-      native.quantizeWeights(names, target, { type, threads, isa: '' }),
+    const { notes } = await watchedWeights(
+      () => native.quantizeWeights(names, target, { type, threads, isa: '' }),
+      options,
     );
     return { bytes: (await stat(target)).size, notes };
   } catch (error) {

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cacheRoot } from './default-model';
-import { EngineError, translatedAsync } from './errors';
+import { EngineError } from './errors';
 import type { NativeAddon, NativeJob, NativeModelFiles } from './native';
+import { watched } from './watched';
 
 /** Forms a model's weights may be run in: as the file has them, or converted while it is loaded. */
 export const WEIGHT_FORMS = ['stored', 'f16', 'bf16', 'q8', 'mixed', 'q4'] as const;
@@ -16,14 +17,12 @@ export interface QuantizeProgress {
   readonly total: number;
 }
 
-/** What {@link watchedJob} tells and obeys. */
+/** What {@link watchedWeights} tells and obeys. */
 export interface JobOptions {
   /** Called while weights are quantized, several times a second. */
   onQuantize?: (progress: QuantizeProgress) => void;
   signal?: AbortSignal;
 }
-
-const LOOK_MS = 100;
 
 /** Throws `ENGINE_BAD_OPTION` unless `value` is a form weights can be run in. */
 export function checkWeights(value: WeightForm | 'auto' | undefined): void {
@@ -50,36 +49,13 @@ export async function cachedWeights(
   options: JobOptions & { weights: string; threads: number; isa: string; expand: boolean },
 ): Promise<string[]> {
   const cache = await weightsFolders(files.lm);
-  const made = await watchedJob(options, () => native.cacheWeights(files, { ...options, cache }));
+  const made = await watchedWeights(() => native.cacheWeights(files, { ...options, cache }), options);
   return made === '' ? [] : cache;
 }
 
-/** The result of native work on weights, watched while it runs and stopped by the signal. */
-export async function watchedJob<T>({ onQuantize, signal }: JobOptions, start: () => NativeJob<T>): Promise<T> {
-  signal?.throwIfAborted();
-  let timer: NodeJS.Timeout | undefined;
-  let stop = () => {};
-  try {
-    return await translatedAsync(async () => {
-      const job = start();
-      stop = () => job.stop();
-      signal?.addEventListener('abort', stop);
-      const look = () => {
-        const progress = job.progress();
-        if (progress.total > 0) onQuantize?.(progress);
-      };
-      timer = setInterval(look, LOOK_MS);
-      const result = await job.result;
-      look();
-      return result;
-    });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  } finally {
-    clearInterval(timer);
-    signal?.removeEventListener('abort', stop);
-  }
+/** The result of native work on weights, {@link watched}; nothing is told while there is nothing to quantize. */
+export function watchedWeights<T>(start: () => NativeJob<T>, { onQuantize, signal }: JobOptions): Promise<T> {
+  return watched(start, (progress) => progress.total > 0 && onQuantize?.(progress), signal);
 }
 
 async function weightsFolders(lm: string): Promise<string[]> {
