@@ -26,7 +26,7 @@ export {
   type StreamQuality,
 } from './evaluate';
 export { expandCheckpoint } from './expand';
-export { type Hardware, inspectHardware } from './hardware';
+export { type Gpu, type GpuProblem, type Hardware, type InspectOptions, inspectHardware } from './hardware';
 export * from './hub';
 export { loadMimi, MimiCodec } from './mimi';
 export type { PersonaTimes } from './native';

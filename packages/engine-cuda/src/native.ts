@@ -41,6 +41,31 @@ export interface NativeAddon {
   /** What measures this machine and a model on it. */
   openBench(options: NativeOptions): NativeBench;
   cpu(): { isa: string[]; used: string; threads: number };
+  /** Asks the driver, which may crash or hang: for a process of its own. Other names of its libraries are for tests. */
+  probeGpus(libraries?: { cuda?: string; nvml?: string }): NativeGpuReport;
+}
+
+/** Zero and '' = unknown. */
+export interface NativeGpuReport {
+  gpus: {
+    index: number;
+    name: string;
+    uuid: string;
+    major: number;
+    minor: number;
+    totalBytes: number;
+    freeBytes: number;
+    bandwidth: number;
+    multiprocessors: number;
+    integrated: boolean;
+    ecc: boolean;
+    mig: boolean;
+    processes: { pid: number; bytes: number | null }[];
+  }[];
+  driver: string;
+  /** 12040 = 12.4. */
+  cudaVersion: number;
+  problem?: { code: string; message: string };
 }
 
 /** One measurement at a time; each resolves when it is done. */
@@ -231,10 +256,19 @@ export interface NativeTokenizer {
   decode(ids: Int32Array): string;
 }
 
-let loaded: NativeAddon | undefined;
+let loaded: { addon: NativeAddon; path: string } | undefined;
 
 /** Loads the addon: a local build first, then the one shipped for this platform. */
 export function addon(): NativeAddon {
+  return load().addon;
+}
+
+/** Where that addon lies, for another process to load it. */
+export function addonPath(): string {
+  return load().path;
+}
+
+function load(): { addon: NativeAddon; path: string } {
   if (loaded) return loaded;
   const here = typeof __dirname === 'string' ? __dirname : dirname(fileURLToPath(import.meta.url));
   const root = join(here, '..');
@@ -248,7 +282,7 @@ export function addon(): NativeAddon {
   let reason = 'it is not there';
   for (const place of places) {
     try {
-      loaded = require(place) as NativeAddon;
+      loaded = { addon: require(place) as NativeAddon, path: require.resolve(place) };
       return loaded;
     } catch (error) {
       // A file that is there but does not load is the more telling failure.

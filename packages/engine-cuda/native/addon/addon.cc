@@ -35,6 +35,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("evaluate", Napi::Function::New(env, evaluate_model));
   exports.Set("openBench", Napi::Function::New(env, open_bench));
   exports.Set("cpu", Napi::Function::New(env, cpu));
+  exports.Set("probeGpus", Napi::Function::New(env, probe_gpus));
   return exports;
 }
 

@@ -26,6 +26,7 @@ Napi::Value cache_weights(const Napi::CallbackInfo& info);
 Napi::Value load_mimi_codec(const Napi::CallbackInfo& info);
 Napi::Value load_tokenizer(const Napi::CallbackInfo& info);
 Napi::Value open_bench(const Napi::CallbackInfo& info);
+Napi::Value probe_gpus(const Napi::CallbackInfo& info);
 Napi::Value evaluate_model(const Napi::CallbackInfo& info);
 
 // { weights, cache: string[] }
