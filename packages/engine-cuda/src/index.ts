@@ -31,6 +31,20 @@ export * from './hub';
 export { loadMimi, MimiCodec } from './mimi';
 export type { PersonaTimes } from './native';
 export {
+  BACKENDS,
+  type Estimates,
+  PLANNED_MODELS,
+  type Plan,
+  type PlanKv,
+  type PlannedModel,
+  type PlanOverrides,
+  type PlanWeights,
+  plan,
+  planDevices,
+  planOverridesFromEnv,
+} from './plan';
+export { type Outlook, outlook } from './plan/outlook';
+export {
   QUANTIZE_TYPES,
   type QuantizeOptions,
   type QuantizeResult,
