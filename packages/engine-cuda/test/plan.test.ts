@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { EngineError, type Hardware, outlook, plan, planDevices, planOverridesFromEnv } from '../src';
 import { bandwidthFor, kvBytes, predictMs, weightBytes } from '../src/plan/needs';
 import { type Parts, parameters, readParameters, SHAPES, sum } from '../src/plan/shapes';
 import { card, MACHINES, machine } from './support/machines';
 
+const DOCS = readFileSync(new URL('../../../docs/hardware.md', import.meta.url), 'utf8');
 const PERSONAPLEX = SHAPES['personaplex-7b'];
 
 // Written out by hand: 6 576 668 672 temporal weights, of which 4 429 185 024 feed forward, and 1 111 060 480 others.
@@ -80,6 +82,14 @@ describe('a plan for personaplex-7b', () => {
     expect(made.predictedMs).toBeLessThanOrEqual(60);
     expect(made.reasons.length).toBeGreaterThan(0);
   });
+
+  it.each(MACHINES)('$name is in docs/hardware.md', ({ name, hardware, runs }) => {
+    if (typeof runs === 'string') return expect(DOCS).toContain(`| ${name} | – |`);
+    const { bytes, predictedMs } = plan(hardware, 'personaplex-7b');
+    const [device, ...form] = runs;
+    const figures = `${(bytes.total / 1e9).toFixed(1)} GB | ${predictedMs!.toFixed(0)} ms`;
+    expect(DOCS).toContain(`| ${name} | \`${device}\` | ${form.join(' | ')} | ${figures} |`);
+  });
 });
 
 const named = (name: string): Hardware => MACHINES.find((one) => one.name === name)!.hardware;
@@ -89,6 +99,7 @@ describe('a plan', () => {
     expect(plan(named('RTX 2070 8 GB'), 'personaplex-7b').reasons).toEqual([
       '8.3 GB free: q4/q8 mixed, int8 KV, context 3000, 1 session in 7.5 GB',
       'q8, int8 KV, context 3000 would need 9.7 GB',
+      '4 bits can be heard: compare with `moshi eval`',
       'one more session would need 8.4 GB',
     ]);
     expect(plan(named('L4 24 GB'), 'personaplex-7b').reasons).toEqual([

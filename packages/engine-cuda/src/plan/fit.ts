@@ -105,6 +105,9 @@ function made(model: PlannedModel, tried: Attempt[], chosen: number, place: Plac
   const reasons = [`${gigabytes(place.freeBytes)} free: ${formWords(rung)}, ${sessions(slots)} in ${gigabytes(total)}`];
   const better = tried[chosen - 1];
   if (better) reasons.push(missed(better));
+  if (overrides.weights === undefined && (weights === 'mixed' || weights === 'q4')) {
+    reasons.push('4 bits can be heard: compare with `moshi eval`');
+  }
   if (ms === null) {
     reasons.push('the bandwidth of its memory is unknown, so whether it keeps up is not predicted');
   } else if (!keepsUp) {
