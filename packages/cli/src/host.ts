@@ -1,4 +1,4 @@
-import type { BenchOptions, BenchReport } from '@moshi/engine-cuda';
+import type { BenchOptions, BenchReport, Estimates, Hardware, InspectOptions, Outlook } from '@moshi/engine-cuda';
 import type { Engine } from '@moshi/server';
 import type { ProgressStream } from './progress';
 
@@ -48,25 +48,18 @@ export interface Codec {
   close(): void;
 }
 
-/** What `moshi doctor` shows of a machine. */
-export interface MachineReport {
-  readonly platform: string;
-  readonly node: string;
-  readonly cpu: {
-    readonly model: string;
-    readonly threads: number;
-    readonly isa: readonly string[];
-    readonly used: string;
-    readonly engineThreads: number;
-  };
-  readonly memory: { readonly totalBytes: number; readonly freeBytes: number };
-}
-
 /** The models, as the commands use them: `@moshi/engine-cuda`, which is only loaded when a command needs it. */
 export interface Models {
   loadEngine(options: LoadOptions): Promise<Engine>;
   loadMimi(options: LoadOptions): Promise<Codec>;
-  inspectHardware(): Promise<MachineReport>;
+  /** Looks at this machine and at its GPUs, if there are any. */
+  inspectHardware(options: InspectOptions): Promise<Hardware>;
+  /** What each known model would do on it. */
+  outlook(hardware: Hardware, estimates: Estimates): Outlook[];
+  /** Estimates of memory that the environment settles. */
+  planOverridesFromEnv(env: Record<string, string | undefined>): Estimates;
+  /** Kinds of devices that this version runs models on. */
+  readonly BACKENDS: readonly ('cpu' | 'cuda')[];
   /** The voices of a model and of the user. */
   voiceLibrary(options: Pick<LoadOptions, 'model' | 'voices' | 'signal' | 'onProgress'>): VoiceList;
   /** The sound of a voice recording of any format: 24 kHz mono. */

@@ -22,7 +22,6 @@ export type {
   EvaluateOptions,
   Host,
   LoadOptions,
-  MachineReport,
   Models,
   QualityReport,
   StreamQuality,

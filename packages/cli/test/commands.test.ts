@@ -226,32 +226,3 @@ describe('encode and decode', () => {
     expect(codec.closed).toBe(true);
   });
 });
-
-describe('doctor', () => {
-  it('tells what there is', async () => {
-    const { status, stdout } = await moshi(['doctor']);
-    expect(status).toBe(0);
-    expect(stdout).toMatch(/cpu +Test CPU, 4 threads, runs baseline, avx2/);
-    expect(stdout).toMatch(/uses +avx2 kernels on 2 threads/);
-    expect(stdout).toMatch(/model +the default model \(loopback\) loads/);
-    const { machine, ok, model } = JSON.parse((await moshi(['doctor', '--json'])).stdout);
-    expect(ok).toBe(true);
-    expect(machine.cpu.used).toBe('avx2');
-    expect(model.name).toBe('loopback');
-  });
-
-  it('tells everything that is wrong, and ends with 5', async () => {
-    const models = async () => {
-      throw new Error('the native engine cannot be loaded: build it');
-    };
-    const { status, stdout, stderr } = await moshi(['doctor', '--json'], { models });
-    expect(status).toBe(5);
-    expect(JSON.parse(stdout)).toEqual({
-      ok: false,
-      machine: null,
-      model: null,
-      problems: ['the native engine cannot be loaded: build it'],
-    });
-    expect(stderr).toBe('moshi: the native engine cannot be loaded: build it\n');
-  });
-});

@@ -1,3 +1,4 @@
+import type { Hardware } from '@moshi/engine-cuda';
 import { loopbackEngine } from '@moshi/server';
 import type { Codec, Host, Models } from '../../src/host';
 import { run } from '../../src/run';
@@ -40,17 +41,27 @@ export function meanCodec(): Codec & { closed: boolean } {
   };
 }
 
+/** A machine without a GPU. */
+export function testMachine(changes: Partial<Hardware> = {}): Hardware {
+  return {
+    platform: 'linux-x64',
+    node: process.version,
+    cpu: { model: 'Test CPU', threads: 4, isa: ['baseline', 'avx2'], used: 'avx2', engineThreads: 2 },
+    memory: { totalBytes: 8e9, freeBytes: 4e9 },
+    gpus: [],
+    ...changes,
+  };
+}
+
 /** Models without native code: an echo and {@link meanCodec}. */
 export function fakeModels(changes: Partial<Models> = {}): Models {
   return {
     loadEngine: async ({ slots = 1 }) => loopbackEngine({ slots }),
     loadMimi: async () => meanCodec(),
-    inspectHardware: async () => ({
-      platform: 'linux-x64',
-      node: process.version,
-      cpu: { model: 'Test CPU', threads: 4, isa: ['baseline', 'avx2'], used: 'avx2', engineThreads: 2 },
-      memory: { totalBytes: 8e9, freeBytes: 4e9 },
-    }),
+    inspectHardware: async () => testMachine(),
+    outlook: () => [],
+    planOverridesFromEnv: () => ({}),
+    BACKENDS: ['cpu'],
     voiceLibrary: () => ({ list: async () => [{ name: 'NATF0' }, { name: 'VARM4' }] }),
     decodeVoice: async () => new Float32Array(48_000).fill(0.25),
     checkVoiceOutput: async () => {},
