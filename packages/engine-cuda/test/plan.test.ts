@@ -46,6 +46,15 @@ describe('shapes', () => {
     }
   });
 
+  it.each([
+    ['stt-1b', 1_024_358_528],
+    ['stt-2.6b', 2_700_261_504],
+    ['tts-1.6b', 1_633_790_848],
+  ] as const)('%s weighs what the CPU engine packs of it in q8, but for its norms', (model, packed) => {
+    const weighed = weightBytes(parameters(SHAPES[model]), 'q8');
+    expect(Math.abs(weighed / packed - 1)).toBeLessThan(1e-4);
+  });
+
   it('remember 262 144 values a position', () => {
     const at = (kv: 'f32' | 'f16' | 'q8', context: number) => kvBytes(PERSONAPLEX, { kv, context }, 'cuda:0');
     expect(at('f32', 1)).toBe(4 * 262_144);
