@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
     moshi::check_files();
     moshi::check_formats();
     moshi::check_gguf();
+    moshi::check_gpu_shim();
+    moshi::check_gpu();
     moshi::check_kernels();
     moshi::check_quant();
     moshi::check_quantize();

@@ -9,6 +9,8 @@ void expect(bool condition, const std::string& what);
 void check_files();
 void check_formats();
 void check_gguf();
+void check_gpu();
+void check_gpu_shim();
 void check_kernels();
 void check_quant();
 void check_sampler();

@@ -1,0 +1,350 @@
+#include "cuda/host/launch.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "cuda/gpu.h"
+#include "cuda/host/fiber.h"
+#include "cuda/host/shared_memory.h"
+
+namespace moshi::gpu::host {
+
+constinit thread_local Here here = {};
+
+namespace {
+
+// Rounds of all threads in which nothing but waiting has happened.
+constexpr int kPatience = 1000;
+
+enum class State : uint8_t { Ready, Barrier, Warp, Done };
+
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes, group;
+};
+
+struct Block;
+
+struct Thread {
+  Block* block;
+  int index;
+  Fiber* fiber;
+  State state = State::Ready;
+  Place place = {};
+  uint32_t mask = 0;
+  Operation operation = nullptr;
+  Lane lane = {};
+  std::vector<Copy> copies = {};  // asked for, not yet waited for
+  int groups = 0;                 // committed
+  uint64_t seen = 0;              // progress at the last look
+  int idle = 0;                   // looks since
+};
+
+struct Block {
+  int x, y, z;
+  std::vector<Thread> threads = {};
+  int at_barrier = 0;
+  SharedMemory shared = {};
+};
+
+bool same(const Place& a, const Place& b) {
+  return a.line() == b.line() && a.column() == b.column();
+}
+
+std::string at(const Place& place) {
+  const char* name = std::strrchr(place.file_name(), '/');
+  return std::string(name ? name + 1 : place.file_name()) + ":" + std::to_string(place.line());
+}
+
+// Stacks are kept for the next launch.
+Fiber* fiber(size_t index) {
+  thread_local std::vector<std::unique_ptr<Fiber>> fibers;
+  while (fibers.size() <= index) fibers.push_back(std::make_unique<Fiber>());
+  return fibers[index].get();
+}
+
+class Run {
+ public:
+  Run(const Launch& how, FunctionRef<void()> body) : how_(how), body_(body), random_(how.order.seed) {}
+  void all();
+
+  void barrier(const Place& place);
+  void together(uint32_t mask, Operation operation, const Lane& lane, const Place& place);
+  void spin(const Place& place);
+  [[noreturn]] void fault(const Thread& thread, const std::string& what) const;
+
+  size_t shared_bytes() const { return how_.shared_bytes; }
+
+  Thread* current = nullptr;
+  uint64_t progress = 0;
+
+ private:
+  static void enter(void* thread);
+  void finish(Thread& thread);
+  void pause() {
+    Thread& mine = *current;
+    mine.fiber->pause();
+  }
+  void run(std::vector<Block>& blocks);
+  void arrange(std::vector<size_t>& order);
+  void explain(const std::vector<Block>& blocks) const;
+  std::string missing(const Block& block, const Thread& waiting, int lane) const;
+
+  const Launch& how_;
+  FunctionRef<void()> body_;
+  std::mt19937_64 random_;
+  std::exception_ptr failure_;
+};
+
+thread_local Run* run_of_thread = nullptr;
+
+void Run::fault(const Thread& thread, const std::string& what) const {
+  const Block& b = *thread.block;
+  throw GpuFault("kernel " + std::string(how_.kernel) + ", block (" + std::to_string(b.x) + ", " + std::to_string(b.y) +
+                 ", " + std::to_string(b.z) + "), thread " + std::to_string(thread.index) + ": " + what);
+}
+
+void Run::enter(void* argument) {
+  auto& thread = *static_cast<Thread*>(argument);
+  Run& run = *run_of_thread;
+  try {
+    run.body_();
+    run.finish(thread);
+  } catch (...) {
+    run.failure_ = std::current_exception();
+  }
+  thread.state = State::Done;
+  ++run.progress;
+}
+
+void Run::finish(Thread& thread) {
+  if (!thread.copies.empty()) fault(thread, "ends without async_wait() for its async_copy()");
+}
+
+void Run::barrier(const Place& place) {
+  Thread& mine = *current;
+  Block& block = *mine.block;
+  mine.place = place;
+  mine.state = State::Barrier;
+  ++progress;
+  if (++block.at_barrier == how_.threads) {
+    for (const Thread& other : block.threads)
+      if (!same(other.place, place))
+        fault(mine, "divergent barrier: at " + at(place) + " while thread " + std::to_string(other.index) +
+                        " is at another at " + at(other.place));
+    for (Thread& other : block.threads) other.state = State::Ready;
+    block.at_barrier = 0;
+  }
+  pause();
+}
+
+void Run::together(uint32_t mask, Operation operation, const Lane& lane, const Place& place) {
+  Thread& mine = *current;
+  const int first = mine.index / kWarp * kWarp;
+  mine.place = place;
+  if (!(mask >> mine.index % kWarp & 1)) fault(mine, "the mask at " + at(place) + " does not name the caller");
+  if (how_.threads - first < kWarp && mask >> (how_.threads - first))
+    fault(mine, "the mask at " + at(place) + " names lanes that the block does not have");
+  mine.state = State::Warp;
+  mine.mask = mask;
+  mine.operation = operation;
+  mine.lane = lane;
+  ++progress;
+  Lane lanes[kWarp] = {};
+  for (int i = 0; i < kWarp; ++i) {
+    if (!(mask >> i & 1)) continue;
+    const Thread& other = mine.block->threads[static_cast<size_t>(first + i)];
+    // The last to come goes on at once; that others are not there yet is judged when nobody can move any more.
+    if (other.state != State::Warp || other.mask != mask || other.operation != operation || !same(other.place, place))
+      return pause();
+    lanes[i] = other.lane;
+  }
+  operation(mask, lanes);
+  for (int i = 0; i < kWarp; ++i)
+    if (mask >> i & 1) mine.block->threads[static_cast<size_t>(first + i)].state = State::Ready;
+}
+
+void Run::spin(const Place& place) {
+  Thread& mine = *current;
+  mine.idle = mine.seen == progress ? mine.idle + 1 : 0;
+  mine.seen = progress;
+  if (mine.idle > kPatience)
+    fault(mine, "deadlock: waits at " + at(place) + " for what nobody writes" +
+                    (how_.cooperative ? "" : "; only a cooperative launch has all blocks there at once"));
+  pause();
+}
+
+// Lines up who is to run, anew for each round.
+void Run::arrange(std::vector<size_t>& order) {
+  if (how_.order.kind == Order::Random) std::shuffle(order.begin(), order.end(), random_);
+}
+
+std::string Run::missing(const Block& block, const Thread& waiting, int lane) const {
+  const Thread& other = block.threads[static_cast<size_t>(waiting.index / kWarp * kWarp + lane)];
+  const std::string who = "lane " + std::to_string(lane);
+  switch (other.state) {
+    case State::Done:
+      return who + " has exited";
+    case State::Barrier:
+      return who + " waits at the block's barrier at " + at(other.place);
+    case State::Warp:
+      if (other.mask != waiting.mask || other.operation != waiting.operation || !same(other.place, waiting.place))
+        return who + " is at another call or with another mask, at " + at(other.place);
+      return "";
+    case State::Ready:
+      return "";
+  }
+  return "";
+}
+
+// Nobody can move: says who waits for whom.
+void Run::explain(const std::vector<Block>& blocks) const {
+  for (const Block& block : blocks) {
+    for (const Thread& t : block.threads) {
+      if (t.state != State::Warp) continue;
+      for (int lane = 0; lane < kWarp; ++lane) {
+        if (!(t.mask >> lane & 1)) continue;
+        const std::string why = missing(block, t, lane);
+        if (!why.empty()) fault(t, "deadlock: the warp call at " + at(t.place) + " waits for a lane of its mask: " + why);
+      }
+    }
+    const auto waiting = std::find_if(block.threads.begin(), block.threads.end(),
+                                      [](const Thread& t) { return t.state == State::Barrier; });
+    if (waiting == block.threads.end()) continue;
+    fault(*waiting, "divergent barrier: " + std::to_string(how_.threads - block.at_barrier) + " threads exited, " +
+                        std::to_string(block.at_barrier) + " wait at " + at(waiting->place));
+  }
+}
+
+void Run::run(std::vector<Block>& blocks) {
+  std::vector<Thread*> threads;
+  for (Block& block : blocks) {
+    block.shared.clear();
+    block.at_barrier = 0;
+    block.threads.clear();
+    for (int i = 0; i < how_.threads; ++i) block.threads.push_back({.block = &block, .index = i, .fiber = nullptr});
+    for (Thread& thread : block.threads) {
+      thread.fiber = fiber(threads.size());
+      thread.fiber->start(enter, &thread);
+      threads.push_back(&thread);
+    }
+  }
+  std::vector<size_t> order(threads.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (how_.order.kind == Order::Reverse) std::reverse(order.begin(), order.end());
+  for (bool alive = true; alive;) {
+    bool ran = false;
+    alive = false;
+    arrange(order);
+    for (const size_t i : order) {
+      Thread& thread = *threads[i];
+      alive |= thread.state != State::Done;
+      if (thread.state != State::Ready) continue;
+      const Block& block = *thread.block;
+      here = {thread.index, how_.threads, {block.x, block.y, block.z}, {how_.grid.x, how_.grid.y, how_.grid.z}};
+      current = &thread;
+      thread.fiber->resume();
+      if (failure_) std::rethrow_exception(failure_);
+      ran = true;
+    }
+    if (alive && !ran) explain(blocks);
+  }
+  for (const Block& block : blocks) {
+    const Thread& first = block.threads[0];
+    if (const char* name = block.shared.overrun())
+      fault(first, "something was written outside the shared array '" + std::string(name) + "'");
+    if (block.shared.bytes() > how_.shared_limit)
+      fault(first, "needs " + std::to_string(block.shared.bytes()) + " bytes of shared memory, " +
+                       std::to_string(how_.shared_limit) + " are there");
+  }
+}
+
+void Run::all() {
+  const Grid& grid = how_.grid;
+  const std::string name = "kernel " + std::string(how_.kernel) + ": ";
+  if (how_.threads < 1 || how_.threads > 1024) throw GpuFault(name + "a block has 1 to 1024 threads");
+  if (grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.y > 65535 || grid.z > 65535)
+    throw GpuFault(name + "a grid has at least one block each way, and at most 65535 in y and z");
+  std::vector<size_t> order(static_cast<size_t>(grid.x) * static_cast<size_t>(grid.y) * static_cast<size_t>(grid.z));
+  std::iota(order.begin(), order.end(), 0);
+  if (how_.order.kind == Order::Reverse) std::reverse(order.begin(), order.end());
+  arrange(order);
+  std::vector<Block> blocks(how_.cooperative ? order.size() : 1);
+  for (size_t i = 0; i < order.size(); ++i) {
+    const int index = static_cast<int>(order[i]);
+    Block& block = blocks[how_.cooperative ? i : 0];
+    block.x = index % grid.x;
+    block.y = index / grid.x % grid.y;
+    block.z = index / grid.x / grid.y;
+    if (!how_.cooperative) run(blocks);
+  }
+  if (how_.cooperative) run(blocks);
+}
+
+}  // namespace
+
+void run(const Launch& how, FunctionRef<void()> thread) {
+  Run run(how, thread);
+  // Also on the way of an exception: no later call may find this run.
+  struct Current {
+    explicit Current(Run* run) { run_of_thread = run; }
+    ~Current() { run_of_thread = nullptr; }
+  } current(&run);
+  run.all();
+}
+
+void fault(const char* what) {
+  run_of_thread->fault(*run_of_thread->current, what);
+}
+
+void barrier(const Place& place) {
+  run_of_thread->barrier(place);
+}
+
+void together(uint32_t mask, Operation operation, const Lane& lane, const Place& place) {
+  run_of_thread->together(mask, operation, lane, place);
+}
+
+void* shared_array(const char* site, const char* name, size_t bytes) {
+  return run_of_thread->current->block->shared.array(site, name, bytes);
+}
+
+void* dynamic_shared() {
+  static const char site = 0;
+  return shared_array(&site, "dynamic_shared()", run_of_thread->shared_bytes());
+}
+
+void progress() {
+  ++run_of_thread->progress;
+}
+
+void spin(const Place& place) {
+  run_of_thread->spin(place);
+}
+
+void async_copy(void* to, const void* from, int bytes) {
+  Thread& mine = *run_of_thread->current;
+  mine.copies.push_back({to, from, bytes, mine.groups});
+}
+
+void async_commit() {
+  ++run_of_thread->current->groups;
+}
+
+// Only now: whoever reads without waiting finds nothing.
+void async_wait(int left) {
+  Thread& mine = *run_of_thread->current;
+  std::erase_if(mine.copies, [&](const Copy& copy) {
+    if (copy.group >= mine.groups - left) return false;
+    std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+    return true;
+  });
+}
+
+}  // namespace moshi::gpu::host
