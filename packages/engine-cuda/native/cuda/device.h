@@ -28,11 +28,11 @@
 
 namespace moshi::gpu {
 
-#define GPU_REGISTER(word, name)                \
-  GPU_DEVICE int word() {                       \
-    int value;                                  \
+#define GPU_REGISTER(word, name)                  \
+  GPU_DEVICE int word() {                         \
+    int value;                                    \
     asm("mov.u32 %0, %%" name ";" : "=r"(value)); \
-    return value;                               \
+    return value;                                 \
   }
 GPU_REGISTER(thread, "tid.x")
 GPU_REGISTER(threads, "ntid.x")
@@ -155,10 +155,10 @@ template <int kBytes>
 GPU_DEVICE void async_copy(void* to, const void* from) {
   static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
 #if GPU_ARCH >= 800
-  asm volatile("{ .reg .u64 shared; cvta.to.shared.u64 shared, %0; cp.async.ca.shared.global [shared], [%1], %2; }" ::"l"(
-                   to),
-               "l"(from), "n"(kBytes)
-               : "memory");
+  asm volatile(
+      "{ .reg .u64 shared; cvta.to.shared.u64 shared, %0; cp.async.ca.shared.global [shared], [%1], %2; }" ::"l"(to),
+      "l"(from), "n"(kBytes)
+      : "memory");
 #else
   for (int i = 0; i < kBytes / 4; ++i) static_cast<uint32_t*>(to)[i] = static_cast<const uint32_t*>(from)[i];
 #endif
@@ -196,11 +196,11 @@ GPU_DEVICE uint16_t float_to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-#define GPU_UNARY(word, instruction)                       \
-  GPU_DEVICE float word(float x) {                         \
-    float value;                                           \
+#define GPU_UNARY(word, instruction)                    \
+  GPU_DEVICE float word(float x) {                      \
+    float value;                                        \
     asm(instruction " %0, %1;" : "=f"(value) : "f"(x)); \
-    return value;                                          \
+    return value;                                       \
   }
 GPU_UNARY(exp2_fast, "ex2.approx.ftz.f32")
 GPU_UNARY(log2_fast, "lg2.approx.f32")

@@ -10,6 +10,7 @@
 #include "cuda/host/launch.h"
 #include "cuda/host/sanitizers.h"
 #include "tests/checks.h"
+#include "tests/gpu_words.h"
 
 namespace moshi {
 
@@ -108,24 +109,6 @@ GPU_KERNEL(1024) waits_for_nobody(const int* flag) {
   while (load_acquire(flag) == 0) {
   }
 }
-GPU_KERNEL(1024) grid_meets(int* arrived, const int* in, int* out, int* sum) {
-  if (thread() == 0) atomic_add(sum, in[block_x()]);
-  grid_barrier(arrived, 0);
-  if (thread() == 0) out[block_x()] = *sum;
-  grid_barrier(arrived, 1);
-  if (thread() == 0) out[block_x()] += out[(block_x() + 1) % blocks_x()] > 0;
-}
-GPU_KERNEL(1024) copies(const float* in, float* out, int waits) {
-  GPU_SHARED(Float4, tiles, 3 * 32);
-  for (int i = 0; i < 3; ++i) {
-    async_copy<16>(&tiles[i * 32 + thread()], in + 4 * (i * 32 + thread()));
-    async_commit();
-  }
-  if (waits > 0) async_wait<2>();
-  for (int i = 0; i < 4; ++i) out[4 * thread() + i] = tiles[thread()].v[i];
-  for (int i = 0; i < 4; ++i) out[128 + 4 * thread() + i] = tiles[64 + thread()].v[i];
-  if (waits > 1) async_wait<0>();
-}
 GPU_KERNEL(1024) writes_outside(int at) {
   GPU_SHARED(int, small, 4);
   small[1] = 0;
@@ -165,12 +148,12 @@ void check_faults() {
   expect_fault("a load that is not aligned", "not aligned", warp, loads_askew, static_cast<const float*>(floats),
                floats);
   expect_fault("a block too large", "1 to 1024", {.kernel = "broken", .threads = 1025}, early_exit);
-#if defined(GPU_ASAN)
-  std::printf("skip  writes outside shared memory: the sanitizer stops the program at them\n");
-#else
-  expect_fault("a write behind a shared array", "outside the shared array 'small'", warp, writes_outside, 4);
-  expect_fault("a write before a shared array", "outside the shared array 'small'", warp, writes_outside, -1);
-#endif
+  if (host::kAddressSanitizer) {
+    std::printf("skip  writes outside shared memory: the sanitizer stops the program at them\n");
+  } else {
+    expect_fault("a write behind a shared array", "outside the shared array 'small'", warp, writes_outside, 4);
+    expect_fault("a write before a shared array", "outside the shared array 'small'", warp, writes_outside, -1);
+  }
   bool caught = false;
   try {
     host::launch(block, throws_in_one);
@@ -184,8 +167,8 @@ void check_async() {
   alignas(16) float in[384];
   for (int i = 0; i < 384; ++i) in[i] = static_cast<float>(i);
   std::vector<float> out(256);
-  const Launch how{.kernel = "copies"};
-  host::launch(how, copies, static_cast<const float*>(in), out.data(), 2);
+  const Launch how{.kernel = "words_of_copies"};
+  host::launch(how, words_of_copies, static_cast<const float*>(in), out.data(), 2);
   bool first = true, last = true;
   for (size_t i = 0; i < 128; ++i) {
     first &= out[i] == static_cast<float>(i);
@@ -193,7 +176,7 @@ void check_async() {
   }
   expect(first, "async_wait<2> brings the oldest of three groups");
   expect(last, "what is not waited for is not there");
-  expect_fault("a copy nobody waits for", "without async_wait()", how, copies, static_cast<const float*>(in),
+  expect_fault("a copy nobody waits for", "without async_wait()", how, words_of_copies, static_cast<const float*>(in),
                out.data(), 0);
 }
 
@@ -202,36 +185,21 @@ void check_grid() {
   for (const Order order : kOrders) {
     std::vector<int> out(4);
     int arrived = 0, sum = 0;
-    host::launch({.kernel = "grid_meets", .grid = {4}, .threads = 64, .order = order, .cooperative = true}, grid_meets,
-                 &arrived, in.data(), out.data(), &sum);
-    expect(out == std::vector<int>(4, 37), "all blocks of a grid meet");
+    host::launch({.kernel = "words_of_grids", .grid = {4}, .threads = 64, .order = order, .cooperative = true},
+                 words_of_grids, &arrived, in.data(), out.data(), &sum);
+    expect(out == std::vector<int>(4, 36), "all blocks of a grid meet");
   }
   std::vector<int> out(4);
   int arrived = 0, sum = 0;
-  expect_fault("a grid barrier without a cooperative launch", "only a cooperative launch", {.kernel = "grid", .grid = {4}},
-               grid_meets, &arrived, in.data(), out.data(), &sum);
-}
-
-GPU_KERNEL(32) shuffles(int* out) {
-  const int l = lane();
-  out[l] = shuffle_down(kAll, l, 5);
-  out[32 + l] = shuffle_xor(kAll, l, 3);
-  out[64 + l] = shuffle_index(kAll, l, (l * 7 + 1) % 32);
-  out[96 + l] = warp_sum(l);
-  out[128 + l] = warp_max(l * 5 % 32);
-  const uint32_t half = l < 16 ? 0xffffu : 0xffff0000u;
-  out[160 + l] = shuffle_xor(half, l, 1);
-  warp_barrier(kAll);
-  float most = -2;
-  if (l == 0) out[192] = static_cast<int>(atomic_max(&most, -1.0f)) * 10 + static_cast<int>(most);
-  out[193 + l] = dot4(0x01ff7f80, 0x02037f80, l);
+  expect_fault("a grid barrier without a cooperative launch", "only a cooperative launch",
+               {.kernel = "grid", .grid = {4}}, words_of_grids, &arrived, in.data(), out.data(), &sum);
 }
 
 void check_warp() {
   for (const Order order : kOrders) {
     std::vector<int> out(225);
-    host::launch({.kernel = "shuffles", .order = order}, shuffles, out.data());
-    bool right = out[192] == -21;
+    host::launch({.kernel = "words_of_warps", .order = order}, words_of_warps, out.data());
+    bool right = out[192] == -9;
     for (int l = 0; l < 32; ++l) {
       const auto at = [&](int part) { return out[static_cast<size_t>(32 * part + l)]; };
       right &= at(0) == (l + 5 < 32 ? l + 5 : l) && at(1) == (l ^ 3) && at(2) == (l * 7 + 1) % 32 && at(3) == 496;
@@ -240,18 +208,6 @@ void check_warp() {
     }
     expect(right, "warp calls and dot4 mean what they say");
   }
-}
-
-GPU_KERNEL(32) multiplies(const uint32_t* a, const uint32_t* b, int* wide, int* narrow, float* floats) {
-  const int l = lane();
-  const uint32_t as[4] = {a[l], a[32 + l], a[64 + l], a[96 + l]}, bs[2] = {b[l], b[32 + l]};
-  int d4[4] = {1, 1, 1, 1}, d2[2] = {1, 1};
-  float f4[4] = {1, 1, 1, 1};
-  mma_s8_16x8x32(d4, as, bs);
-  mma_s8_8x8x16(d2, as[0], bs[0]);
-  mma_bf16_16x8x16(f4, as, bs);
-  for (int i = 0; i < 4; ++i) wide[4 * l + i] = d4[i], floats[4 * l + i] = f4[i];
-  for (int i = 0; i < 2; ++i) narrow[2 * l + i] = d2[i];
 }
 
 // Against PTX's tables written down element by element: of a_i, b_i and c_i the row and column in lane l.
@@ -263,7 +219,7 @@ void check_mma() {
   for (uint32_t& word : b) word = value() | value() << 16;
   std::vector<int> wide(128), narrow(64);
   std::vector<float> floats(128);
-  host::launch({.kernel = "multiplies"}, multiplies, static_cast<const uint32_t*>(a.data()),
+  host::launch({.kernel = "words_of_matrices"}, words_of_matrices, static_cast<const uint32_t*>(a.data()),
                static_cast<const uint32_t*>(b.data()), wide.data(), narrow.data(), floats.data());
   const auto byte = [](const std::vector<uint32_t>& words, int lane, int i) {
     return static_cast<int8_t>(words[static_cast<size_t>(i / 4 * 32 + lane)] >> i % 4 * 8);
@@ -302,9 +258,29 @@ void check_mma() {
   expect(halves, "mma of 16x8x16 bf16");
 }
 
+void check_numbers() {
+  std::vector<float> in, out(192);
+  std::vector<uint16_t> bits(64);
+  for (int i = 0; i < 32; ++i) in.push_back(0.01f * static_cast<float>(i * i * i + 1) / 4);
+  host::launch({.kernel = "words_of_numbers", .shared_bytes = 128}, words_of_numbers,
+               static_cast<const float*>(in.data()), out.data(), bits.data());
+  double error = 0, rounded = 0;
+  for (size_t i = 0; i < 32; ++i) {
+    const double x = in[i];
+    const double want[] = {std::exp(x), std::log(x), 1 / std::sqrt(x), std::tanh(x)};
+    for (size_t f = 0; f < 4; ++f)
+      error = std::fmax(error, std::fabs(out[32 * f + i] - want[f]) / std::fmax(1, std::fabs(want[f])));
+    rounded = std::fmax(rounded, std::fabs(out[128 + i] / x - 1));
+    rounded = std::fmax(rounded, std::fabs(out[160 + i] / x - 1) / 8);
+  }
+  expect(error < 5e-7, "functions of kernels are near the true ones");
+  expect(rounded < 5e-4, "halves and bf16 come back");
+}
+
 }  // namespace
 
 void check_gpu_shim() {
+  check_numbers();
   check_missing_barrier();
   check_faults();
   check_async();

@@ -9,15 +9,15 @@
 #include "core/dtype.h"
 
 // Collective calls carry their line, to tell the callers apart and for messages.
-#define GPU_HERE , const std::source_location &here = std::source_location::current()
+#define GPU_HERE , const std::source_location& here = std::source_location::current()
 #define GPU_THERE , here
 
 #define GPU_DEVICE inline
 #define GPU_KERNEL(threads) void
-#define GPU_SHARED(type, name, count)        \
-  static const char name##_site = 0;         \
-  type(&name)[count] = *static_cast<type(*)[count]>( \
-      ::moshi::gpu::host::shared_array(&name##_site, #name, sizeof(type[count])))
+#define GPU_SHARED(type, name, count) \
+  static const char name##_site = 0;  \
+  type(&name)[count] =                \
+      *static_cast<type(*)[count]>(::moshi::gpu::host::shared_array(&name##_site, #name, sizeof(type[count])))
 // Everything an sm_80 has.
 #define GPU_ARCH 800
 

@@ -211,7 +211,8 @@ void Run::explain(const std::vector<Block>& blocks) const {
       for (int lane = 0; lane < kWarp; ++lane) {
         if (!(t.mask >> lane & 1)) continue;
         const std::string why = missing(block, t, lane);
-        if (!why.empty()) fault(t, "deadlock: the warp call at " + at(t.place) + " waits for a lane of its mask: " + why);
+        if (!why.empty())
+          fault(t, "deadlock: the warp call at " + at(t.place) + " waits for a lane of its mask: " + why);
       }
     }
     const auto waiting = std::find_if(block.threads.begin(), block.threads.end(),

@@ -32,8 +32,8 @@ struct Launch {
   int threads = 32;         // of a block
   size_t shared_bytes = 0;  // behind dynamic_shared()
   Order order = {};
-  bool cooperative = false;           // all blocks are there at once, so that they may wait for one another
-  size_t shared_limit = 48 * 1024;    // what every GPU gives unasked
+  bool cooperative = false;         // all blocks are there at once, so that they may wait for one another
+  size_t shared_limit = 48 * 1024;  // what every GPU gives unasked
 };
 
 // Throws GpuFault, or what the kernel threw.

@@ -26,3 +26,13 @@
 #if defined(GPU_TSAN)
 #include <sanitizer/tsan_interface.h>
 #endif
+
+namespace moshi::gpu::host {
+
+#if defined(GPU_ASAN)
+constexpr bool kAddressSanitizer = true;
+#else
+constexpr bool kAddressSanitizer = false;
+#endif
+
+}  // namespace moshi::gpu::host

@@ -61,8 +61,8 @@ const char* SharedMemory::overrun() const {
     const std::byte* data = a.data();
     ASAN_UNPOISON_MEMORY_REGION(data - kGuard, kGuard + padded(a.bytes));
     const auto intact = [](std::byte b) { return b == kGuardByte; };
-    const bool whole = std::all_of(data - kGuard, data, intact) &&
-                       std::all_of(data + a.bytes, data + padded(a.bytes), intact);
+    const bool whole =
+        std::all_of(data - kGuard, data, intact) && std::all_of(data + a.bytes, data + padded(a.bytes), intact);
     if (!whole) return a.name;
   }
   return nullptr;

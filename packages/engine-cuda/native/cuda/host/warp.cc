@@ -30,8 +30,7 @@ void product(const Lane* lanes, Element element) {
   for (int lane = 0; lane < 32; ++lane)
     for (int i = 0; i < kPack; ++i) {
       const int k = lane % 4 * kPack + i, line = lane / 4;
-      for (int r = 0; r < kA; ++r)
-        a[line + r % 2 * 8][k + r / 2 * 4 * kPack] = element(mine(lane)->a[r], i);
+      for (int r = 0; r < kA; ++r) a[line + r % 2 * 8][k + r / 2 * 4 * kPack] = element(mine(lane)->a[r], i);
       for (int r = 0; r < kB; ++r) b[k + r * 4 * kPack][line] = element(mine(lane)->b[r], i);
     }
   // D's pairs lie side by side in a row; the second pair is 8 rows further down.

@@ -146,8 +146,7 @@ GPU_DEVICE void attend(const Attend& a) {
   float* out = a.out + block_y() * a.out_stride + static_cast<int64_t>(query_head) * a.head_dim;
   for (int d = thread(); d < a.head_dim; d += threads()) {
     float value = 0;
-    for (int w = 0; w < warps(); ++w)
-      value = multiply_add(sums[w * a.head_dim + d], exponential(tops[w] - top), value);
+    for (int w = 0; w < warps(); ++w) value = multiply_add(sums[w * a.head_dim + d], exponential(tops[w] - top), value);
     out[d] = value / total;
   }
 }

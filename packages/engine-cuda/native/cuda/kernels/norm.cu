@@ -1,5 +1,5 @@
-// Norms of rows: x, y [rows, dim], weight and bias [dim]. One block a row, any dim; thread t takes columns t, t + threads, …
-// Threads of a block are a multiple of 32.
+// Norms of rows: x, y [rows, dim], weight and bias [dim]. One block a row, any dim; thread t takes columns t, t +
+// threads, … Threads of a block are a multiple of 32.
 #include "cuda/gpu.h"
 
 namespace moshi {
