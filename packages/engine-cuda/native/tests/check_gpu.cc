@@ -1,10 +1,12 @@
 // The GPU's kernels on fibers: against plain arithmetic at odd shapes, in every order of threads with the same bits.
 #include <cmath>
+#include <cstdio>
 #include <random>
 #include <vector>
 
 #include "cpu/cpu_backend.h"
 #include "cuda/host/launch.h"
+#include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "model/kv_cache.h"
 #include "tests/checks.h"
@@ -188,6 +190,11 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps) {
 }  // namespace
 
 void check_gpu() {
+  if (gpu::host::kThreadSanitizer) {
+    std::printf(
+        "skip  GPU kernels: the sanitizer takes a thousand times as long to change fibers; they share a thread\n");
+    return;
+  }
   CpuBackend cpu(1, "baseline");
   check_norms(cpu);
   check_elementwise(cpu);

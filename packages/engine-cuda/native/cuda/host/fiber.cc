@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <new>
 
 #include "cuda/host/sanitizers.h"
@@ -146,9 +145,10 @@ Fiber::~Fiber() {
 void Fiber::start(void (*entry)(void*), void* argument) {
   entry_ = entry;
   argument_ = argument;
+  if (resting_) return;
+  // What was left unfinished here still marks its frames, and counts as calls that have not returned.
   fake_inside_ = nullptr;
 #if defined(GPU_TSAN)
-  // It still counts the calls of whatever ended or was dropped here.
   if (thread_inside_) __tsan_destroy_fiber(thread_inside_);
   thread_inside_ = __tsan_create_fiber(0);
 #endif
@@ -172,17 +172,12 @@ void Fiber::resume() {
 }
 
 void Fiber::pause() {
-  leave(false);
-}
-
-void Fiber::leave(bool for_good) {
 #if defined(GPU_ASAN)
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_inside_, caller_stack_, caller_bytes_);
+  __sanitizer_start_switch_fiber(&fake_inside_, caller_stack_, caller_bytes_);
 #endif
 #if defined(GPU_TSAN)
   __tsan_switch_to_fiber(thread_outside_, 0);
 #endif
-  (void)for_good;
   moshi_switch(&inside_, outside_);
   arrived();
 }
@@ -197,9 +192,12 @@ void Fiber::arrived() {
 void Fiber::main() {
   Fiber* self = running;
   self->arrived();
-  self->entry_(self->argument_);
-  self->leave(true);
-  std::abort();  // nobody resumes what has ended
+  for (;;) {
+    self->resting_ = false;
+    self->entry_(self->argument_);
+    self->resting_ = true;
+    self->pause();
+  }
 }
 
 }  // namespace moshi::gpu::host

@@ -23,7 +23,6 @@ class Fiber {
 
  private:
   static void main();
-  void leave(bool for_good);
   void arrived();
 
   char* stack_ = nullptr;
@@ -32,6 +31,7 @@ class Fiber {
   void* outside_ = nullptr;  // where its caller goes on
   void (*entry_)(void*) = nullptr;
   void* argument_ = nullptr;
+  bool resting_ = false;  // its last entry has returned
 
   // The sanitizers' view of both stacks.
   void *fake_inside_ = nullptr, *fake_outside_ = nullptr;
