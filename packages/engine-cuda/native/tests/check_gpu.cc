@@ -191,8 +191,7 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps) {
 
 void check_gpu() {
   if (gpu::host::kThreadSanitizer) {
-    std::printf(
-        "skip  GPU kernels: the sanitizer takes a thousand times as long to change fibers; they share a thread\n");
+    std::printf("skip  GPU kernels: the sanitizer takes a hundred times as long, and fibers share one thread anyway\n");
     return;
   }
   CpuBackend cpu(1, "baseline");
