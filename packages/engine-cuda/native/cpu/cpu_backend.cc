@@ -246,8 +246,8 @@ void CpuBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_strid
 void CpuBackend::norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) {
   split(n, 1, n * dim * 4, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      kernels_.norm(x + i * dim, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), norm.eps,
-                    norm.kind == NormKind::Layer, y + i * dim, dim);
+      kernels_.norm(x + i * dim, norm.weight.data(), norm.bias.data(), norm.eps, norm.kind == NormKind::Layer,
+                    y + i * dim, dim);
   });
 }
 

@@ -29,6 +29,8 @@ class CpuBackend : public Backend {
   Buffer allocate(size_t floats) override;
   Workspace& workspace() override { return work().workspace; }
   void copy(float* to, const float* from, size_t floats) override;
+  void write(float* to, const float* host, size_t floats) override { copy(to, host, floats); }
+  void read(float* host, const float* from, size_t floats) override { copy(host, from, floats); }
   Matrix pack(const StoredMatrix& stored) override;
   Matrix pack_table(StoredMatrix stored) override;
   void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
@@ -39,6 +41,14 @@ class CpuBackend : public Backend {
   void gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) override;
   void add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) override;
   void add_bias(float* y, const float* bias, int64_t n, int64_t dim) override;
+  void subtract(float* x, const float* y, int64_t count) override;
+  void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) override;
+  void add_sin_positions(float* x, std::span<const Row> rows, int64_t dim, float max_period, float scale) override;
+  void window(const ConvWindow& shape, Past past, float* memory, const float* x, float* out) override;
+  void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
+                      int64_t channels) override;
+  void overlap_add(const float* columns, bool past, float* memory, float* y, int64_t time, int stride, int taps,
+                   int64_t channels) override;
   void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) override;
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) override;

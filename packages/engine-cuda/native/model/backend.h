@@ -20,6 +20,7 @@ class Buffer {
   Buffer() = default;
   Buffer(float* data, size_t count, std::function<void(float*)> release)
       : data_(data, std::move(release)), count_(count) {}
+  explicit operator bool() const { return data_ != nullptr; }
   float* data() const { return data_.get(); }
   size_t count() const { return count_; }
 
@@ -57,7 +58,7 @@ enum class NormKind : uint8_t { Layer, Rms };
 struct Norm {
   NormKind kind = NormKind::Layer;
   float eps = 1e-5f;
-  std::vector<float> weight, bias;  // bias is empty for RMS
+  Buffer weight, bias;  // bias is null for RMS
 };
 
 class KvCache;
@@ -79,6 +80,20 @@ struct AttentionShape {
   int64_t kv_width() const { return int64_t{kv_heads} * head_dim; }
 };
 
+// A convolution's window over rows of `channels`: `past` of them remembered, then `time` new ones. With a dilation of 1
+// it is their sequence; otherwise each output's taps are laid side by side.
+struct ConvWindow {
+  int64_t past, time, channels;
+  int taps, stride, dilation;
+  int64_t steps() const { return time / stride; }
+  // Floats that the window takes, and how far the inputs of one output are from those of the next.
+  int64_t size() const { return dilation > 1 ? steps() * taps * channels : (past + time) * channels; }
+  int64_t row() const { return (dilation > 1 ? taps : stride) * channels; }
+};
+
+// What a state remembers before its first call: zeros, or its first input over and over.
+enum class Past : uint8_t { Remembered, Zeros, FirstInput };
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -87,6 +102,16 @@ class Backend {
   virtual Buffer allocate(size_t floats) = 0;
   // From one place on the device to another.
   virtual void copy(float* to, const float* from, size_t floats) = 0;
+  // To the device, and back.
+  virtual void write(float* to, const float* host, size_t floats) = 0;
+  virtual void read(float* host, const float* from, size_t floats) = 0;
+  // Null for nothing.
+  Buffer upload(std::span<const float> values) {
+    if (values.empty()) return {};
+    Buffer out = allocate(values.size());
+    write(out.data(), values.data(), values.size());
+    return out;
+  }
   // The calling thread's.
   virtual Workspace& workspace() = 0;
   // Packs a matrix for linear().
@@ -109,6 +134,21 @@ class Backend {
   virtual void add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) = 0;
   // y[n, dim] += bias[dim].
   virtual void add_bias(float* y, const float* bias, int64_t n, int64_t dim) = 0;
+  // x -= y.
+  virtual void subtract(float* x, const float* y, int64_t count) = 0;
+  // Zeroes y[i] where ids[i * id_stride] is -1.
+  virtual void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) = 0;
+  // x[i, :dim / 2] += scale * cos(position / period), x[i, dim / 2:] += scale * sin(…), periods from 1 to max_period.
+  virtual void add_sin_positions(float* x, std::span<const Row> rows, int64_t dim, float max_period, float scale) = 0;
+  // memory [past, channels] and x [time, channels] → out; memory then holds the last `past` rows.
+  virtual void window(const ConvWindow& shape, Past past, float* memory, const float* x, float* out) = 0;
+  // out [rows, taps, channels] = x [rows, channels] * weight [taps, channels].
+  virtual void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
+                              int64_t channels) = 0;
+  // y [time * stride, channels] = memory [taps - stride, channels] and row t of columns [time, taps, channels] from
+  // t * stride on, summed; what reaches beyond y becomes the memory. Without a past the memory counts as zeros.
+  virtual void overlap_add(const float* columns, bool past, float* memory, float* y, int64_t time, int stride, int taps,
+                           int64_t channels) = 0;
   // qkv [n, q + 2 kv]: rotates q in place, appends k and v to each row's ring.
   virtual void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) = 0;
   // out [n, q] = softmax(q kᵀ / √head_dim) v over the positions each row may see.

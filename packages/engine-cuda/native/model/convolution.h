@@ -12,12 +12,14 @@ namespace moshi {
 
 // What one convolution remembers of one session: past inputs, or the overlap of past outputs.
 struct ConvState {
-  std::vector<float> memory;
+  Buffer memory;
   bool first = true;
-  void reset() {
-    std::fill(memory.begin(), memory.end(), 0.0f);
-    first = true;
-  }
+  void reset() { first = true; }
+
+  // A copy would share the memory.
+  ConvState() = default;
+  ConvState(ConvState&&) = default;
+  ConvState& operator=(ConvState&&) = default;
 };
 
 struct ConvShape {
@@ -44,7 +46,7 @@ class Conv {
   Backend& backend_;
   ConvShape shape_;
   Matrix weight_;  // [out, kernel * in]
-  std::vector<float> bias_;
+  Buffer bias_;
 };
 
 class ConvTranspose {
@@ -64,9 +66,9 @@ class ConvTranspose {
   Backend& backend_;
   ConvShape shape_;
   bool depthwise_;
-  Matrix weight_;                   // [kernel * out, in]
-  std::vector<float> per_channel_;  // [kernel, out] when depthwise
-  std::vector<float> bias_;
+  Matrix weight_;       // [kernel * out, in]
+  Buffer per_channel_;  // [kernel, out] when depthwise
+  Buffer bias_;
 };
 
 }  // namespace moshi

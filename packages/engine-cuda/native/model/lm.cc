@@ -19,7 +19,7 @@ Lm::Embedding Lm::load_embedding(const Weights& weights, const std::string& name
 
 Lm::Head Lm::load_head(const Weights& weights, const std::string& name, int64_t out, int64_t in) const {
   Head head{weights.matrix(name + ".weight", out, in), {}};
-  if (config_.bias_projections) head.bias = weights.vector(name + ".bias", out);
+  if (config_.bias_projections) head.bias = weights.values(name + ".bias", out);
   return head;
 }
 
@@ -67,21 +67,20 @@ void Lm::embed(const Embedding& embedding, const int32_t* ids, int64_t stride, f
   if (embedding.norm) {
     backend_.norm(*embedding.norm, gathered, gathered, n, width);
     // The zero token stays zero, also behind a norm with a bias.
-    for (int64_t i = 0; i < n; ++i)
-      if (ids[i * stride] == kZeroToken) std::fill(gathered + i * width, gathered + (i + 1) * width, 0.0f);
+    backend_.clear_absent(ids, stride, gathered, n, width);
   }
   if (embedding.low_rank) {
     backend_.linear(embedding.low_rank, gathered, width, y, dim, n, add);
   } else if (add) {
     backend_.add_scaled(y, gathered, nullptr, n, dim);
   } else {
-    std::copy(gathered, gathered + n * dim, y);
+    backend_.copy(y, gathered, static_cast<size_t>(n * dim));
   }
 }
 
 void Lm::project(const Head& head, const float* x, float* y, int64_t n) const {
   backend_.linear(head.weight, x, head.weight.cols, y, head.weight.rows, n, false);
-  if (!head.bias.empty()) backend_.add_bias(y, head.bias.data(), n, head.weight.rows);
+  if (head.bias) backend_.add_bias(y, head.bias.data(), n, head.weight.rows);
 }
 
 void Lm::run_temporal(const int32_t* tokens, std::span<const Row> rows, float* x) const {
@@ -102,7 +101,7 @@ void Lm::prefill_embedded(const float* embeddings, std::span<const Row> rows) co
   const int64_t count = static_cast<int64_t>(rows.size()) * dim();
   Working memory(backend_);
   float* x = memory.floats(count);
-  std::copy(embeddings, embeddings + count, x);
+  backend_.write(x, embeddings, static_cast<size_t>(count));
   temporal_.forward(x, rows);
 }
 

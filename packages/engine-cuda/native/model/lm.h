@@ -55,7 +55,7 @@ class Lm {
   };
   struct Head {
     Matrix weight;
-    std::vector<float> bias;
+    Buffer bias;
   };
   // x [rows, dim] before the last norm.
   void run_temporal(const int32_t* tokens, std::span<const Row> rows, float* x) const;

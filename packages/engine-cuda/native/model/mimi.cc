@@ -1,7 +1,5 @@
 #include "model/mimi.h"
 
-#include <cstring>
-
 #include "core/error.h"
 #include "model/workspace.h"
 
@@ -84,7 +82,7 @@ void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebo
   if (downsample_)
     downsample_->forward(state.resample, latent, rows, resampled);
   else
-    std::memcpy(resampled, latent, static_cast<size_t>(rows * dim) * sizeof(float));
+    backend_.copy(resampled, latent, static_cast<size_t>(rows * dim));
   if (tap) tap("enc_latent", resampled, frames, dim);
   quantizer_.encode(resampled, frames, codebooks, codes);
 }
@@ -100,7 +98,7 @@ void Mimi::decode(MimiState& state, const int32_t* codes, int64_t frames, int co
   if (upsample_)
     upsample_->forward(state.resample, latent, frames, resampled);
   else
-    std::memcpy(resampled, latent, static_cast<size_t>(rows * dim) * sizeof(float));
+    backend_.copy(resampled, latent, static_cast<size_t>(rows * dim));
   if (tap) tap("dec_upsample", resampled, rows, dim);
   run(decoder_transformer_, state.transformer, resampled, rows);
   if (tap) tap("dec_transformer", resampled, rows, dim);

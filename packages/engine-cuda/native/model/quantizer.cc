@@ -1,7 +1,6 @@
 #include "model/quantizer.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/error.h"
 #include "model/workspace.h"
@@ -51,13 +50,13 @@ void Quantizer::encode_chain(const Chain& chain, const float* latent, int64_t fr
   if (chain.input)
     backend_.linear(chain.input, latent, config_.input, residual, dim, frames, false);
   else
-    std::memcpy(residual, latent, static_cast<size_t>(frames * dim) * sizeof(float));
+    backend_.copy(residual, latent, static_cast<size_t>(frames * dim));
   std::vector<int32_t> found(static_cast<size_t>(frames));
   for (int q = 0; q < count; ++q) {
     const Matrix& table = chain.codebooks[static_cast<size_t>(q)];
     backend_.nearest(table, residual, found.data(), frames);
     backend_.embed(table, found.data(), 1, entry, frames, false);
-    for (int64_t i = 0; i < frames * dim; ++i) residual[i] -= entry[i];
+    backend_.subtract(residual, entry, frames * dim);
     for (int64_t f = 0; f < frames; ++f) codes[f * stride + q] = found[static_cast<size_t>(f)];
   }
 }
@@ -80,7 +79,7 @@ void Quantizer::decode_chain(const Chain& chain, const int32_t* codes, int64_t s
   } else if (add) {
     backend_.add_scaled(latent, sum, nullptr, frames, dim);
   } else {
-    std::memcpy(latent, sum, static_cast<size_t>(frames * dim) * sizeof(float));
+    backend_.copy(latent, sum, static_cast<size_t>(frames * dim));
   }
 }
 

@@ -94,7 +94,7 @@ void Seanet::forward(SeanetState& state, const float* x, int64_t time, int64_t c
   Working memory(backend_);
   const int64_t widest = this->widest(time, channels);
   float *now = memory.floats(widest), *next = memory.floats(widest), *middle = memory.floats(widest);
-  std::copy(x, x + time * channels, now);
+  backend_.copy(now, x, static_cast<size_t>(time * channels));
   auto conv_state = state.begin();
   const auto advance = [&](const auto& conv, int64_t new_time) {
     conv.forward(*conv_state++, now, time, next);
@@ -125,7 +125,7 @@ void Seanet::forward(SeanetState& state, const float* x, int64_t time, int64_t c
       backend_.add_scaled(now, next, nullptr, time, channels);
     }
   }
-  std::copy(now, now + time * channels, y);
+  backend_.copy(y, now, static_cast<size_t>(time * channels));
 }
 
 }  // namespace moshi

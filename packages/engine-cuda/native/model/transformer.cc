@@ -1,7 +1,6 @@
 #include "model/transformer.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "model/workspace.h"
@@ -68,8 +67,8 @@ void Transformer::load_layer(const Weights& weights, const std::string& prefix, 
     hidden_ = std::max(hidden_, hidden);
   }
   if (config_.layer_scale) {
-    layer.scale1 = weights.vector(prefix + "layer_scale_1.scale", dim);
-    layer.scale2 = weights.vector(prefix + "layer_scale_2.scale", dim);
+    layer.scale1 = weights.values(prefix + "layer_scale_1.scale", dim);
+    layer.scale2 = weights.values(prefix + "layer_scale_2.scale", dim);
   }
   layers_.push_back(std::move(layer));
 }
@@ -78,19 +77,6 @@ TransformerState Transformer::make_state(int64_t capacity, KvType type) const {
   TransformerState state;
   state.cache = KvCache(type, config_.layers, capacity, attention_.kv_heads, attention_.head_dim);
   return state;
-}
-
-void Transformer::add_sin_positions(float* x, std::span<const Row> rows) const {
-  const int64_t half = config_.dim / 2;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    float* row = x + static_cast<int64_t>(i) * config_.dim;
-    for (int64_t k = 0; k < half; ++k) {
-      const float period = std::pow(config_.max_period, static_cast<float>(k) / static_cast<float>(half - 1));
-      const float phase = static_cast<float>(rows[i].position) / period;
-      row[k] += config_.positional_scale * std::cos(phase);
-      row[half + k] += config_.positional_scale * std::sin(phase);
-    }
-  }
 }
 
 void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
@@ -102,7 +88,8 @@ void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
   float* update = memory.floats(n * dim);
   float* wide = memory.floats(n * hidden_ * (gated_ ? 2 : 1));
   float* narrow = memory.floats(n * hidden_);
-  if (config_.positions == "sin" || config_.positions == "sin_rope") add_sin_positions(x, rows);
+  if (config_.positions == "sin" || config_.positions == "sin_rope")
+    backend_.add_sin_positions(x, rows, dim, config_.max_period, config_.positional_scale);
 
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
@@ -112,7 +99,7 @@ void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
     backend_.append(attention_, static_cast<int>(l), qkv, rows);
     backend_.attend(attention_, static_cast<int>(l), qkv, normed, rows);
     backend_.linear(layer.out_proj[s], normed, dim, update, dim, n, false);
-    backend_.add_scaled(x, update, layer.scale1.empty() ? nullptr : layer.scale1.data(), n, dim);
+    backend_.add_scaled(x, update, layer.scale1.data(), n, dim);
 
     backend_.norm(layer.norm2, x, normed, n, dim);
     const int64_t hidden = layer.linear_out[s].cols, in = layer.linear_in[s].rows;
@@ -122,7 +109,7 @@ void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
     else
       backend_.activate(activation_, wide, narrow, n * hidden);
     backend_.linear(layer.linear_out[s], narrow, hidden, update, dim, n, false);
-    backend_.add_scaled(x, update, layer.scale2.empty() ? nullptr : layer.scale2.data(), n, dim);
+    backend_.add_scaled(x, update, layer.scale2.data(), n, dim);
   }
 }
 

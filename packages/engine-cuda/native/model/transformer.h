@@ -47,10 +47,9 @@ class Transformer {
     Norm norm1, norm2;
     std::vector<Matrix> in_proj, out_proj;      // [q + 2 kv, dim], [dim, dim]; one per weight set
     std::vector<Matrix> linear_in, linear_out;  // gated: [2 h, dim], [dim, h]; else [h, dim], [dim, h]
-    std::vector<float> scale1, scale2;          // layer scale, empty when there is none
+    Buffer scale1, scale2;                      // layer scale, null when there is none
   };
   void load_layer(const Weights& weights, const std::string& prefix, WeightSets sets);
-  void add_sin_positions(float* x, std::span<const Row> rows) const;
 
   Backend& backend_;
   TransformerConfig config_;

@@ -230,17 +230,21 @@ Matrix Weights::pack_convolution(const std::vector<float>& values, int64_t rows,
   return backend_.pack(converted(stored_floats(values, rows, cols), rounded ? DType::F16 : DType::F32));
 }
 
+Buffer Weights::values(const std::string& name, int64_t count) const {
+  return backend_.upload(vector(name, count));
+}
+
 Norm Weights::norm(const std::string& prefix, const std::string& kind, int64_t dim) const {
   Norm norm;
   if (kind == "layer_norm" || kind == "layer_norm_f32") {
     norm.kind = NormKind::Layer;
     norm.eps = kind == "layer_norm" ? 1e-5f : 1e-8f;
-    norm.weight = vector(prefix + ".weight", dim);
-    norm.bias = vector(prefix + ".bias", dim);
+    norm.weight = values(prefix + ".weight", dim);
+    norm.bias = values(prefix + ".bias", dim);
   } else if (kind == "rms_norm" || kind == "rms_norm_f32") {
     norm.kind = NormKind::Rms;
     norm.eps = kind == "rms_norm" ? 1e-5f : 1e-8f;
-    norm.weight = vector(prefix + ".alpha", dim);
+    norm.weight = values(prefix + ".alpha", dim);
   } else {
     throw Error(kBadModel, "the config asks for the norm '" + kind + "', which is unknown");
   }

@@ -46,6 +46,8 @@ class Weights {
   StoredMatrix rows(const std::string& name, int64_t begin, int64_t count, DType type) const;
   // Any tensor as floats; throws unless it holds exactly `count` values.
   std::vector<float> vector(const std::string& name, int64_t count) const;
+  // The same on the device.
+  Buffer values(const std::string& name, int64_t count) const;
   // Floats packed as they are.
   Matrix pack(const std::vector<float>& values, int64_t rows, int64_t cols) const;
   // The weights of a convolution. With precision F16 those are rounded whose time goes into reading them; other

@@ -59,6 +59,8 @@ class TimedBackend : public Backend {
   std::string name() const override { return inner_.name(); }
   Buffer allocate(size_t floats) override { return inner_.allocate(floats); }
   void copy(float* to, const float* from, size_t floats) override { inner_.copy(to, from, floats); }
+  void write(float* to, const float* host, size_t floats) override { inner_.write(to, host, floats); }
+  void read(float* host, const float* from, size_t floats) override { inner_.read(host, from, floats); }
   Workspace& workspace() override { return inner_.workspace(); }
   Matrix pack(const StoredMatrix& stored) override;
   Matrix pack_table(StoredMatrix stored) override;
@@ -70,6 +72,25 @@ class TimedBackend : public Backend {
   void gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) override;
   void add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) override;
   void add_bias(float* y, const float* bias, int64_t n, int64_t dim) override;
+  // Moves of memory are a stage's rest, like the loop around them.
+  void subtract(float* x, const float* y, int64_t count) override { inner_.subtract(x, y, count); }
+  void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) override {
+    inner_.clear_absent(ids, id_stride, y, n, dim);
+  }
+  void add_sin_positions(float* x, std::span<const Row> rows, int64_t dim, float max_period, float scale) override {
+    inner_.add_sin_positions(x, rows, dim, max_period, scale);
+  }
+  void window(const ConvWindow& shape, Past past, float* memory, const float* x, float* out) override {
+    inner_.window(shape, past, memory, x, out);
+  }
+  void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
+                      int64_t channels) override {
+    inner_.scale_channels(x, weight, out, rows, taps, channels);
+  }
+  void overlap_add(const float* columns, bool past, float* memory, float* y, int64_t time, int stride, int taps,
+                   int64_t channels) override {
+    inner_.overlap_add(columns, past, memory, y, time, stride, taps, channels);
+  }
   void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) override;
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) override;

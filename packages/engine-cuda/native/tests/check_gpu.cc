@@ -54,12 +54,12 @@ void check_norms(CpuBackend& cpu) {
     Floats x = normal(rows * dim);
     // Far from zero, where a sum of squares alone would lose the variance.
     for (float& v : x) v += 30;
-    Norm norm{NormKind::Rms, 1e-5f, normal(dim), {}};
+    Norm norm{NormKind::Rms, 1e-5f, cpu.upload(normal(dim)), {}};
     const std::string shape = std::string(" ") + std::to_string(rows) + "x" + std::to_string(dim);
     for (const NormKind kind : {NormKind::Rms, NormKind::Layer}) {
       const std::string name = std::string(kind == NormKind::Rms ? "GPU RMS norm" : "GPU layer norm") + shape;
       norm.kind = kind;
-      if (kind == NormKind::Layer) norm.bias = normal(dim);
+      if (kind == NormKind::Layer) norm.bias = cpu.upload(normal(dim));
       Floats want(x.size());
       cpu.norm(norm, x.data(), want.data(), rows, dim);
       const Floats got = in_every_order(name, [&](Order order) {
