@@ -7,6 +7,8 @@
 #define GPU_HERE
 #define GPU_THERE
 
+#define GPU_UNROLL _Pragma("unroll")
+
 #if defined(__NVCC__)
 #define GPU_DEVICE __device__ __forceinline__
 #define GPU_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)

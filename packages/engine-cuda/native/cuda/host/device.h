@@ -12,6 +12,7 @@
 #define GPU_HERE , const std::source_location& here = std::source_location::current()
 #define GPU_THERE , here
 
+#define GPU_UNROLL
 #define GPU_DEVICE inline
 #define GPU_KERNEL(threads) void
 #define GPU_SHARED(type, name, count) \
