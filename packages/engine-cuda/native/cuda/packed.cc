@@ -194,6 +194,7 @@ Linear linear_of(const PackedLayout& p, const char* data) {
   out.blocks = static_cast<int32_t>(p.blocks);
   out.chunks = static_cast<int32_t>(p.chunks);
   out.groups = static_cast<int32_t>(p.groups);
+  out.group_share = static_cast<float>(out.groups) / static_cast<float>(out.blocks);
   out.split = linear_split(out.rows, out.chunks);
   return out;
 }

@@ -14,7 +14,7 @@
 
 #define GPU_UNROLL
 #define GPU_DEVICE inline
-#define GPU_KERNEL(threads) void
+#define GPU_KERNEL(...) void
 #define GPU_SHARED(type, name, count) \
   static const char name##_site = 0;  \
   type(&name)[count] =                \

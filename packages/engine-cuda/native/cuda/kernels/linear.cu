@@ -19,7 +19,7 @@ namespace {
 using namespace gpu;
 
 // Chunk `chunk` of a row of w.
-GPU_DEVICE Int4 load_chunk(const Linear& a, int row, int chunk) {
+GPU_DEVICE Int4 load_chunk(const Linear& a, int row, uint32_t chunk) {
   return load_stream(reinterpret_cast<const Int4*>(a.w) + static_cast<int64_t>(row) * a.chunks + chunk);
 }
 
@@ -34,9 +34,9 @@ struct Floats {
   };
   using Input = Weights;
 
-  GPU_DEVICE static Raw load(const Linear& a, int row, int chunk) { return load_chunk(a, row, chunk); }
-  GPU_DEVICE static Input input(const Linear& a, int i, int chunk) {
-    const int column = kColumns * chunk;
+  GPU_DEVICE static Raw load(const Linear& a, int row, uint32_t chunk) { return load_chunk(a, row, chunk); }
+  GPU_DEVICE static Input input(const Linear& a, uint32_t i, uint32_t chunk) {
+    const int column = static_cast<int>(kColumns * chunk);
     const float* x = a.x + i * a.x_stride + column;
     Input in;
     if (column + kColumns <= a.cols && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
@@ -60,10 +60,10 @@ struct Floats {
 };
 
 struct F32 : Floats<4> {
-  GPU_DEVICE static Weights ready(const Raw& raw, int) { return __builtin_bit_cast(Weights, raw); }
+  GPU_DEVICE static Weights ready(const Raw& raw, uint32_t) { return __builtin_bit_cast(Weights, raw); }
 };
 struct F16 : Floats<8> {
-  GPU_DEVICE static Weights ready(const Raw& raw, int) {
+  GPU_DEVICE static Weights ready(const Raw& raw, uint32_t) {
     Weights w;
     GPU_UNROLL
     for (int j = 0; j < 8; ++j) w.v[j] = half_to_float(static_cast<uint16_t>(raw.v[j / 2] >> j % 2 * 16));
@@ -71,7 +71,7 @@ struct F16 : Floats<8> {
   }
 };
 struct BF16 : Floats<8> {
-  GPU_DEVICE static Weights ready(const Raw& raw, int) {
+  GPU_DEVICE static Weights ready(const Raw& raw, uint32_t) {
     Weights w;
     GPU_UNROLL
     for (int j = 0; j < 8; ++j) w.v[j] = bf16_to_float(static_cast<uint16_t>(raw.v[j / 2] >> j % 2 * 16));
@@ -100,10 +100,10 @@ struct Coded {
     InputScale scale;
   };
 
-  GPU_DEVICE static Raw load(const Linear& a, int row, int chunk) {
+  GPU_DEVICE static Raw load(const Linear& a, int row, uint32_t chunk) {
     return {load_chunk(a, row, chunk), Scale::load(a, row, chunk * kColumns / 32)};
   }
-  GPU_DEVICE static Weights ready(const Raw& raw, int chunk) {
+  GPU_DEVICE static Weights ready(const Raw& raw, uint32_t chunk) {
     Weights w;
     GPU_UNROLL
     for (int j = 0; j < 4; ++j) {
@@ -120,13 +120,13 @@ struct Coded {
     if (kColumns == 16 && chunk % 2) w.factors.offset = 0;
     return w;
   }
-  GPU_DEVICE static Input input(const Linear& a, int i, int chunk) {
-    const int64_t blocks = static_cast<int64_t>(i) * a.blocks;
-    const auto* codes = reinterpret_cast<const Int4*>(a.codes + 32 * blocks) + chunk * (kColumns / 16);
+  GPU_DEVICE static Input input(const Linear& a, uint32_t i, uint32_t chunk) {
+    const uint32_t first = i * a.blocks;
+    const auto* codes = reinterpret_cast<const Int4*>(a.codes) + (2 * first + chunk * (kColumns / 16));
     Input in;
     GPU_UNROLL
     for (int j = 0; j < kColumns / 16; ++j) in.codes[j] = codes[j];
-    in.scale = a.x_scales[blocks + chunk * kColumns / 32];
+    in.scale = a.x_scales[first + chunk * kColumns / 32];
     return in;
   }
   GPU_DEVICE static float meet(const Weights& w, const Input& x, float sum) {
@@ -139,49 +139,51 @@ struct Coded {
   }
 };
 
-// One half a block. kHigh: codes of 4 bits are signed and stand in the high half of a byte, as 16 times their value.
-template <bool kFour>
+// One half a block.
 struct HalfScale {
-  static constexpr bool kRowScale = false, kOffset = false, kHigh = kFour;
+  static constexpr bool kRowScale = false, kOffset = false;
   using Raw = uint16_t;
-  GPU_DEVICE static Raw load(const Linear& a, int row, int block) {
+  GPU_DEVICE static Raw load(const Linear& a, int row, uint32_t block) {
     return reinterpret_cast<const uint16_t*>(a.scales)[static_cast<int64_t>(row) * a.blocks + block];
   }
-  GPU_DEVICE static Factors factors(Raw scale, int) {
-    return {kFour ? half_to_float(scale) * 0.0625f : half_to_float(scale), 0};
-  }
+  GPU_DEVICE static Factors factors(Raw scale, uint32_t) { return {half_to_float(scale), 0}; }
+};
+
+// Codes of 4 bits that are signed: they stand in the high half of a byte, as 16 times their value.
+struct HighHalfScale : HalfScale {
+  static constexpr bool kHigh = true;
+  GPU_DEVICE static Factors factors(Raw scale, uint32_t) { return {half_to_float(scale) * 0.0625f, 0}; }
 };
 
 // One float a row, at the very end.
 struct RowScale {
   static constexpr bool kRowScale = true, kOffset = false;
   struct Raw {};
-  GPU_DEVICE static Raw load(const Linear&, int, int) { return {}; }
-  GPU_DEVICE static Factors factors(Raw, int) { return {1, 0}; }
+  GPU_DEVICE static Raw load(const Linear&, int, uint32_t) { return {}; }
+  GPU_DEVICE static Factors factors(Raw, uint32_t) { return {1, 0}; }
 };
 
 // Two floats a group of blocks.
 struct GroupScale {
   static constexpr bool kRowScale = false, kOffset = true, kHigh = false;
   using Raw = Factors;
-  GPU_DEVICE static Raw load(const Linear& a, int row, int block) {
-    // block / (blocks / groups) without a division: half a block further, rounding cannot reach the next whole number.
-    const float share = static_cast<float>(a.groups) / static_cast<float>(a.blocks);
-    const int group = static_cast<int>((static_cast<float>(block) + 0.5f) * share);
+  GPU_DEVICE static Raw load(const Linear& a, int row, uint32_t block) {
+    // Without a division: from the middle of a block, rounding cannot reach the next group.
+    const int group = static_cast<int>((static_cast<float>(block) + 0.5f) * a.group_share);
     return load_stream(reinterpret_cast<const Factors*>(a.scales) + static_cast<int64_t>(row) * a.groups + group);
   }
-  GPU_DEVICE static Factors factors(const Raw& raw, int) { return raw; }
+  GPU_DEVICE static Factors factors(const Raw& raw, uint32_t) { return raw; }
 };
 
 // Two halves and eight pairs of six bits for eight blocks.
 struct PairScale {
   static constexpr bool kRowScale = false, kOffset = true, kHigh = false;
   using Raw = Int4;
-  GPU_DEVICE static Raw load(const Linear& a, int row, int block) {
+  GPU_DEVICE static Raw load(const Linear& a, int row, uint32_t block) {
     const int heads = (a.blocks + 7) / 8;
     return load_stream(reinterpret_cast<const Int4*>(a.scales) + static_cast<int64_t>(row) * heads + block / 8);
   }
-  GPU_DEVICE static Factors factors(const Raw& raw, int block) {
+  GPU_DEVICE static Factors factors(const Raw& raw, uint32_t block) {
     const auto both = static_cast<uint32_t>(raw.v[0]);
     const auto low = static_cast<uint32_t>(block & 4 ? raw.v[2] : raw.v[1]) >> block % 4 * 8;
     const auto high = static_cast<uint32_t>(raw.v[3]) >> block % 8 * 4;
@@ -191,10 +193,10 @@ struct PairScale {
   }
 };
 
-using Q8_0 = Coded<16, HalfScale<false>>;
+using Q8_0 = Coded<16, HalfScale>;
 using I8 = Coded<16, RowScale>;
 using U8 = Coded<16, GroupScale>;
-using Q4_0 = Coded<32, HalfScale<true>>;
+using Q4_0 = Coded<32, HighHalfScale>;
 using U4 = Coded<32, GroupScale>;
 using Q4_K = Coded<32, PairScale>;
 
@@ -203,6 +205,15 @@ constexpr int power_of_two(int least) {
   while (power < least) power *= 2;
   return power;
 }
+
+// What a warp does at once for so many rows of x.
+template <int kN>
+struct Share {
+  static constexpr int kRows = linear_rows_at_once(kN);         // of w
+  static constexpr int kSums = power_of_two(kRows * kN);        // of them both
+  static constexpr int kAhead = kN == 1 ? 4 : kN <= 4 ? 2 : 1;  // chunks of a row whose loads are in flight
+  static constexpr int kLanes = kWarp / kSums;                  // that hold the same sum in the end
+};
 
 // The warp's sum of value l kCount / 32 in lane l, added up as warp_sum does, with as many shuffles as values instead
 // of five times as many: in each step half of the lanes hand over half of the values and get the other half.
@@ -227,26 +238,27 @@ GPU_DEVICE float warp_sums(float (&values)[kSize]) {
 
 template <typename Form, int kN>
 GPU_DEVICE void linear(const Linear& a) {
-  constexpr int kRows = linear_rows_at_once(kN), kSums = power_of_two(kRows * kN), kLanes = kWarp / kSums;
-  constexpr int kAhead = kN == 1 ? 4 : kN <= 4 ? 2 : 1;  // chunks of a row whose loads are in flight together
+  constexpr int kRows = Share<kN>::kRows, kSums = Share<kN>::kSums;
+  constexpr int kAhead = Share<kN>::kAhead, kLanes = Share<kN>::kLanes;
   GPU_SHARED(float, parts, kLinearWarps* kSums);
 
-  const int groups = kLinearWarps / a.split, step = kWarp * a.split;
+  const int groups = kLinearWarps / a.split;
   const int row = (block_x() * groups + warp() / a.split) * kRows;
+  const auto chunks = static_cast<uint32_t>(a.chunks), step = static_cast<uint32_t>(kWarp * a.split);
   float sums[kSums] = {};
-  for (int chunk = warp() % a.split * kWarp + lane(); chunk < a.chunks; chunk += kAhead * step) {
+  for (auto chunk = static_cast<uint32_t>(warp() % a.split * kWarp + lane()); chunk < chunks; chunk += kAhead * step) {
     typename Form::Raw raw[kAhead][kRows];
     GPU_UNROLL
     for (int t = 0; t < kAhead; ++t) {
       // What does not exist is loaded as what is there, and not used.
-      const int at = chunk + t * step < a.chunks ? chunk + t * step : chunk;
+      const uint32_t at = chunk + t * step < chunks ? chunk + t * step : chunk;
       GPU_UNROLL
       for (int r = 0; r < kRows; ++r) raw[t][r] = Form::load(a, row + r < a.rows ? row + r : a.rows - 1, at);
     }
     GPU_UNROLL
     for (int t = 0; t < kAhead; ++t) {
-      const int at = chunk + t * step;
-      if (at >= a.chunks) continue;
+      const uint32_t at = chunk + t * step;
+      if (at >= chunks) continue;
       typename Form::Weights weights[kRows];
       GPU_UNROLL
       for (int r = 0; r < kRows; ++r) weights[r] = Form::ready(raw[t][r], at);
@@ -273,10 +285,15 @@ GPU_DEVICE void linear(const Linear& a) {
   *y = multiply_add(total, scale, a.add ? *y : 0.0f);
 }
 
+// Blocks to a multiprocessor: five leave a thread 96 registers, four 128; with fewer the many rows would spill some.
+constexpr int linear_residents(int n) {
+  return n <= 4 ? 5 : 4;
+}
+
 }  // namespace
 
 #define MOSHI_LINEAR_ROWS(Form, form, n) \
-  GPU_KERNEL(kLinearWarps * 32) linear_##form##_##n(Linear a) { linear<Form, n>(a); }
+  GPU_KERNEL(kLinearWarps * 32, linear_residents(n)) linear_##form##_##n(Linear a) { linear<Form, n>(a); }
 #define MOSHI_LINEAR(Form, form)   \
   MOSHI_LINEAR_ROWS(Form, form, 1) \
   MOSHI_LINEAR_ROWS(Form, form, 2) \

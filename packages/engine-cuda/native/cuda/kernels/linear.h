@@ -37,6 +37,7 @@ struct Linear {
   int64_t x_stride, y_stride;
   int32_t rows, cols, blocks;  // blocks of 32 columns
   int32_t chunks, groups;      // of a row: chunks, and U8's and U4's scales
+  float group_share;           // groups / blocks
   int32_t split;               // warps that share a row: 1, 2 or 4
   bool add;                    // to what y holds
 };
