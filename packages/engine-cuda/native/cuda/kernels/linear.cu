@@ -83,7 +83,7 @@ struct Factors {
   float scale, offset;
 };
 
-// Codes: kScale says where a chunk's scale lies and what its values are, scale * code + offset.
+// Codes: Scale says where a chunk's scale lies and what its values are, scale * code + offset.
 template <int kColumns, typename Scale>
 struct Coded {
   static constexpr bool kRowScale = Scale::kRowScale;
