@@ -1,5 +1,6 @@
 // The GPU kernels as PTX, by Debian's clang and none of NVIDIA's files: one per generation, any later driver takes it.
-// Where ptxas is there, it assembles each and says what a thread takes; a kernel that spills registers is an error.
+// Where ptxas is there, it assembles each and says what a thread takes; a kernel that spills registers, or has an array
+// that no registers hold, is an error.
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { fail, ROOT, run } from './steps.mjs';
@@ -44,8 +45,10 @@ async function assembled(ptx, { arch }) {
   const known = Math.max(arch, OLDEST_ASSEMBLED);
   const { code, output } = await run('ptxas', ['-v', `-arch=sm_${known}`, '-o', '/dev/null', ptx], { quiet: true });
   if (code !== 0) fail(`ptxas refuses ${relative(ROOT, ptx)}:\n${output}`);
-  const spilled = [...output.matchAll(/(\d+) bytes spill (?:stores|loads)/g)].some(([, bytes]) => bytes !== '0');
-  if (spilled) fail(`A kernel of ${relative(ROOT, ptx)} spills registers:\n${output}`);
+  const spilled = [...output.matchAll(/(\d+) bytes (?:stack frame|spill stores|spill loads)/g)].some(
+    ([, bytes]) => bytes !== '0',
+  );
+  if (spilled) fail(`A kernel of ${relative(ROOT, ptx)} keeps in memory what should be in registers:\n${output}`);
   return Math.max(...[...output.matchAll(/Used (\d+) registers/g)].map(([, count]) => Number(count)));
 }
 

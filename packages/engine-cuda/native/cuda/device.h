@@ -7,14 +7,16 @@
 #define GPU_HERE
 #define GPU_THERE
 
+#define GPU_UNROLL _Pragma("unroll")
+
 #if defined(__NVCC__)
 #define GPU_DEVICE __device__ __forceinline__
-#define GPU_KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define GPU_KERNEL(...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__)
 #define GPU_SHARED(type, name, count) __shared__ type name[count]
 #define GPU_SHARED_MEMORY __shared__
 #else
 #define GPU_DEVICE __attribute__((device, always_inline)) inline
-#define GPU_KERNEL(threads) extern "C" __attribute__((global, launch_bounds(threads))) void
+#define GPU_KERNEL(...) extern "C" __attribute__((global, launch_bounds(__VA_ARGS__))) void
 #define GPU_SHARED(type, name, count) static __attribute__((shared)) type name[count]
 #define GPU_SHARED_MEMORY __attribute__((shared))
 #endif

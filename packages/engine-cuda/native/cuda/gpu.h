@@ -14,9 +14,11 @@
 #endif
 
 // What both give:
-//   GPU_KERNEL(threads) name(…)        an entry point for blocks of at most so many threads
+//   GPU_KERNEL(threads) name(…)        an entry point for blocks of at most so many threads; a second number: so many
+//                                      blocks have to fit onto a multiprocessor, which bounds a thread's registers
 //   GPU_DEVICE                         a function kernels call
 //   GPU_SHARED(type, name, count)      an array of the block, not initialised
+//   GPU_UNROLL                         before a loop over an array that has to stay in registers
 //   dynamic_shared<T>()                the bytes the launch asked for, 16-byte aligned
 //   thread() threads() block_x() … blocks_z()
 //   barrier(), warp_barrier(mask), fence()

@@ -45,6 +45,7 @@ GPU_KERNEL(32) words_of_copies(const float* in, float* out, int waits) {
     async_commit();
   }
   if (waits > 0) async_wait<2>();
+  GPU_UNROLL
   for (int i = 0; i < 4; ++i) out[4 * thread() + i] = tiles[thread()].v[i];
   for (int i = 0; i < 4; ++i) out[128 + 4 * thread() + i] = tiles[64 + thread()].v[i];
   if (waits > 1) async_wait<0>();

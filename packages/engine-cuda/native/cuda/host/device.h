@@ -12,8 +12,9 @@
 #define GPU_HERE , const std::source_location& here = std::source_location::current()
 #define GPU_THERE , here
 
+#define GPU_UNROLL
 #define GPU_DEVICE inline
-#define GPU_KERNEL(threads) void
+#define GPU_KERNEL(...) void
 #define GPU_SHARED(type, name, count) \
   static const char name##_site = 0;  \
   type(&name)[count] =                \

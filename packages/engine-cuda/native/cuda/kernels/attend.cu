@@ -90,6 +90,7 @@ GPU_DEVICE void attend(const Attend& a) {
   float top = kNone, total = 0;
   for (int p = head.row.first + kAtOnce * warp(); p <= last; p += kAtOnce * warps()) {
     float scores[kAtOnce];
+    GPU_UNROLL
     for (int n = 0; n < kAtOnce; ++n) {
       float dot = 0;
       for (int part = 0; part < kParts; ++part) {
@@ -101,6 +102,7 @@ GPU_DEVICE void attend(const Attend& a) {
       scores[n] = dot;
     }
     float higher = top;
+    GPU_UNROLL
     for (int n = 0; n < kAtOnce; ++n) {
       scores[n] = warp_sum(scores[n]) * share;
       if constexpr (Ring::kScaled) scores[n] *= p + n > last ? 0 : head.scale(p + n, 0);
@@ -112,6 +114,7 @@ GPU_DEVICE void attend(const Attend& a) {
     total *= fade;
     for (int part = 0; part < kParts; ++part)
       for (int i = 0; i < 4; ++i) sum[part].v[i] *= fade;
+    GPU_UNROLL
     for (int n = 0; n < kAtOnce; ++n) {
       if (p + n > last) continue;
       const float weight = exponential(scores[n] - top);

@@ -1,8 +1,12 @@
 // The kernels as functions of the host, for launch() on fibers.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "core/activation.h"
 #include "cuda/kernels/attend.h"
+#include "cuda/kernels/linear.h"
 
 namespace moshi {
 
@@ -15,5 +19,25 @@ void add_bias(float* y, const float* bias, int64_t dim);
 void attend_f32(Attend a);
 void attend_f16(Attend a);
 void attend_q8(Attend a);
+void quantize_rows(const float* x, int64_t x_stride, int cols, int8_t* codes, InputScale* scales);
+
+#define MOSHI_LINEAR(Form, form)                                                              \
+  void linear_##form##_1(Linear a), linear_##form##_2(Linear a), linear_##form##_3(Linear a), \
+      linear_##form##_4(Linear a), linear_##form##_5(Linear a), linear_##form##_6(Linear a),  \
+      linear_##form##_7(Linear a), linear_##form##_8(Linear a);
+MOSHI_LINEAR_FORMS(MOSHI_LINEAR)
+#undef MOSHI_LINEAR
+
+using LinearKernel = void (*)(Linear a);
+
+// Of a form, for n rows of x, 1 … kLinearMost.
+inline LinearKernel linear_kernel(LinearForm form, int n) {
+#define MOSHI_LINEAR(Form, form)                                               \
+  {linear_##form##_1, linear_##form##_2, linear_##form##_3, linear_##form##_4, \
+   linear_##form##_5, linear_##form##_6, linear_##form##_7, linear_##form##_8},
+  static constexpr LinearKernel kKernels[][kLinearMost] = {MOSHI_LINEAR_FORMS(MOSHI_LINEAR)};
+#undef MOSHI_LINEAR
+  return kKernels[static_cast<size_t>(form)][n - 1];
+}
 
 }  // namespace moshi

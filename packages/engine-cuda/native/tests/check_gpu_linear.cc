@@ -1,0 +1,315 @@
+// Linear layers of the GPU on fibers: every form of weights against plain arithmetic at odd shapes; that neither
+// company nor the order of threads changes a bit.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "core/error.h"
+#include "cpu/choose.h"
+#include "cuda/gpu.h"
+#include "cuda/host/launch.h"
+#include "cuda/host/sanitizers.h"
+#include "cuda/kernels/kernels.h"
+#include "cuda/packed.h"
+#include "files/tensor_file.h"
+#include "model/convert.h"
+#include "tests/checks.h"
+
+namespace moshi {
+
+namespace {
+
+using gpu::host::Launch;
+using gpu::host::Order;
+using Floats = std::vector<float>;
+
+constexpr Order kForward{Order::Forward, 0};
+constexpr Order kOthers[] = {{Order::Reverse, 0}, {Order::Random, 1}, {Order::Random, 2}};
+
+std::mt19937 random_source(11);
+
+Floats normal(int64_t count) {
+  std::normal_distribution<float> distribution;
+  Floats out(static_cast<size_t>(count));
+  for (float& v : out) v = distribution(random_source);
+  return out;
+}
+
+StoredMatrix random_matrix(DType type, int64_t rows, int64_t cols, int bits = 8, int64_t group = 0) {
+  const Floats values = normal(rows * cols);
+  StoredMatrix out{.type = type, .rows = rows, .cols = cols, .bytes = {}, .scales = {}, .offsets = {}};
+  if (type == DType::I8 || type == DType::U8) {
+    out.bits = bits;
+    out.group = group;
+    for (int64_t i = 0; i < rows * cols; ++i)
+      out.bytes.push_back(static_cast<char>(random_source() & (bits == 4 ? 15u : 255u)));
+    out.scales = normal(type == DType::I8 ? rows : rows * (cols / group));
+    if (type == DType::U8) out.offsets = normal(rows * (cols / group));
+    return out;
+  }
+  out.type = DType::F32;
+  out.bytes.resize(values.size() * 4);
+  std::memcpy(out.bytes.data(), values.data(), out.bytes.size());
+  return converted(std::move(out), type);
+}
+
+// Rows of x as codes, 16-byte aligned.
+struct Codes {
+  Codes(const float* x, int64_t stride, int n, int cols, Order order = kForward)
+      : blocks((cols + 31) / 32), words(static_cast<size_t>(n) * static_cast<size_t>(blocks) * 2) {
+    scales.resize(static_cast<size_t>(n) * static_cast<size_t>(blocks));
+    gpu::host::launch({.kernel = "quantize_rows", .grid = {2, n}, .threads = 64, .order = order}, quantize_rows, x,
+                      stride, cols, data(), scales.data());
+  }
+  int8_t* data() { return reinterpret_cast<int8_t*>(words.data()); }
+  // What the codes of row i stand for.
+  float value(int i, int column) {
+    return scales[static_cast<size_t>(i * blocks + column / 32)].scale *
+           static_cast<float>(data()[static_cast<int64_t>(i) * blocks * 32 + column]);
+  }
+
+  int blocks;
+  std::vector<gpu::Int4> words;
+  std::vector<InputScale> scales;
+};
+
+// Against the CPU's kernels: those that fuse where ours do give the same bits.
+void check_codes() {
+  for (const int cols : {1, 32, 70, 257, 1056}) {
+    constexpr int kRows = 3;
+    const int64_t stride = cols + 5;
+    Floats x = normal(kRows * stride);
+    // Ties, a block of zeros, and one too small to be scaled.
+    for (size_t i = 0; i < 32 && i < x.size(); ++i) x[i] = i == 0 ? 127.0f : static_cast<float>(i) - 16.5f;
+    for (int64_t i = 0; i < 32 && 64 + i < cols; ++i) x[static_cast<size_t>(stride + 32 + i)] = 0;
+    for (int64_t i = 0; i < 32 && 64 + i < cols; ++i) x[static_cast<size_t>(2 * stride + 32 + i)] = 1e-39f;
+    const std::string name = "GPU codes of " + std::to_string(cols) + " columns";
+    Codes codes(x.data(), stride, kRows, cols);
+    bool rounded = true, scaled = true, same = true;
+    for (int i = 0; i < kRows; ++i)
+      for (int b = 0; b < codes.blocks; ++b) {
+        const auto at = [&](int j) { return 32 * b + j < cols ? x[static_cast<size_t>(i * stride + 32 * b + j)] : 0; };
+        float most = 0;
+        for (int j = 0; j < 32; ++j) most = std::fmax(most, std::fabs(at(j)));
+        const float inverse = most > 3.8e-37f ? 127.0f / most : 0;
+        int sum = 0;
+        for (int j = 0; j < 32; ++j) {
+          const int code = codes.data()[static_cast<int64_t>(i * codes.blocks + b) * 32 + j];
+          rounded &= code == static_cast<int>(std::nearbyint(static_cast<double>(at(j)) * inverse));
+          sum += code;
+        }
+        const InputScale& scale = codes.scales[static_cast<size_t>(i * codes.blocks + b)];
+        scaled &= scale.scale == most / 127.0f && scale.sum == scale.scale * static_cast<float>(sum);
+      }
+    expect(rounded, name + " are rounded to even");
+    expect(scaled, name + " have their scales and sums");
+    for (const Order order : kOthers) {
+      Codes again(x.data(), stride, kRows, cols, order);
+      same &= std::memcmp(again.data(), codes.data(), codes.words.size() * 16) == 0 &&
+              std::memcmp(again.scales.data(), codes.scales.data(), codes.scales.size() * sizeof(InputScale)) == 0;
+    }
+    expect(same, name + ": the order of threads changes no bit");
+    for (const Kernels* cpu : available_kernels()) {
+      if (cpu->code_bytes != 1) continue;
+      const auto blocks = static_cast<size_t>(codes.blocks);
+      std::vector<char> theirs(32 * blocks);
+      Floats scales(blocks), sums(blocks);
+      std::vector<int32_t> starts(blocks);
+      cpu->quantize(x.data(), cols, codes.blocks, 1, 0, theirs.data(), scales.data(), starts.data(), sums.data());
+      bool agree = std::memcmp(theirs.data(), codes.data(), theirs.size()) == 0;
+      for (size_t b = 0; b < blocks; ++b) agree &= scales[b] == codes.scales[b].scale && sums[b] == codes.scales[b].sum;
+      expect(agree, name + " are the CPU's, " + cpu->isa);
+    }
+  }
+}
+
+// A matrix in the GPU's form with its kernels.
+struct Layer {
+  explicit Layer(const StoredMatrix& stored) : layout(gpu::packed_layout(stored)) {
+    const std::vector<char> bytes = gpu::pack(stored);
+    packed.resize((bytes.size() + 15) / 16);
+    std::memcpy(packed.data(), bytes.data(), bytes.size());
+  }
+  // y [n, rows] (+)= w x of rows x_stride apart.
+  void run(const float* x, int64_t x_stride, int n, Floats& y, bool add, Order order = kForward, int split = 0) {
+    Linear a = gpu::linear_of(layout, reinterpret_cast<const char*>(packed.data()));
+    Codes codes(x, x_stride, n, a.cols);
+    a.x = x, a.x_stride = x_stride;
+    a.codes = codes.data(), a.x_scales = codes.scales.data();
+    a.y = y.data(), a.y_stride = a.rows;
+    a.add = add;
+    if (split > 0) a.split = split;
+    gpu::host::launch(
+        {.kernel = "linear", .grid = {linear_blocks(a.rows, a.split, n)}, .threads = 32 * kLinearWarps, .order = order},
+        linear_kernel(layout.form, n), a);
+  }
+
+  gpu::PackedLayout layout;
+  std::vector<gpu::Int4> packed;
+};
+
+std::string name_of(const StoredMatrix& s) {
+  return std::string("GPU linear ") + dtype_name(s.type) + (s.type == DType::U8 && s.bits == 4 ? ", 4 bits" : "") +
+         ", " + std::to_string(s.rows) + "x" + std::to_string(s.cols);
+}
+
+// x as the kernels meet it: floats as they are, else as codes.
+double error_of(const StoredMatrix& s, const Floats& x, int64_t stride, int n, const Floats& y) {
+  const Floats w = matrix_floats(s);
+  const bool plain = is_float(s.type);
+  Codes codes(x.data(), stride, n, static_cast<int>(s.cols));
+  double error = 0, size = 0;
+  for (int i = 0; i < n; ++i)
+    for (int64_t r = 0; r < s.rows; ++r) {
+      double want = 0;
+      for (int64_t c = 0; c < s.cols; ++c)
+        want += static_cast<double>(w[static_cast<size_t>(r * s.cols + c)]) *
+                (plain ? x[static_cast<size_t>(i * stride + c)] : codes.value(i, static_cast<int>(c)));
+      const double off = std::fabs(want - y[static_cast<size_t>(i * s.rows + r)]);
+      if (!(off <= error)) error = std::isnan(off) ? INFINITY : off;
+      size = std::fmax(size, std::fabs(want));
+    }
+  return error / size;
+}
+
+void check_linear(const StoredMatrix& s) {
+  const std::string name = name_of(s);
+  Layer layer(s);
+  // An odd stride, so that floats are not aligned in every row.
+  const int64_t stride = s.cols + 1, rows = s.rows;
+  const Floats x = normal(kLinearMost * stride);
+  Floats all(static_cast<size_t>(kLinearMost * rows));
+  layer.run(x.data(), stride, kLinearMost, all, false);
+  expect(error_of(s, x, stride, kLinearMost, all) < 2e-5, name + " agrees with plain arithmetic");
+
+  bool company = true;
+  for (int n = 1; n < kLinearMost; ++n) {
+    Floats y(static_cast<size_t>(n * rows));
+    // Other rows than the first, each once alone.
+    const int first = kLinearMost - n;
+    layer.run(x.data() + first * stride, stride, n, y, false);
+    company &= std::equal(y.begin(), y.end(), all.begin() + first * rows);
+    if (n > 1) continue;
+    for (int i = 0; i < first; ++i) {
+      layer.run(x.data() + i * stride, stride, 1, y, false);
+      company &= std::equal(y.begin(), y.end(), all.begin() + i * rows);
+    }
+  }
+  expect(company, name + ": company changes no bit");
+
+  bool ordered = true;
+  for (const Order order : kOthers) {
+    Floats y(all.size());
+    layer.run(x.data(), stride, kLinearMost, y, false, order);
+    ordered &= y == all;
+  }
+  expect(ordered, name + ": the order of threads changes no bit");
+
+  const Floats before = normal(static_cast<int64_t>(all.size()));
+  Floats sums = before;
+  layer.run(x.data(), stride, kLinearMost, sums, true);
+  double most = 0, off = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    most = std::fmax(most, std::fabs(all[i]));
+    off = std::fmax(off, std::fabs(static_cast<double>(before[i]) + all[i] - sums[i]));
+  }
+  expect(off < 1e-6 * std::fmax(1, most), name + " adds when told to");
+}
+
+// What a matrix takes without any padding.
+int64_t least_bytes(const StoredMatrix& s) {
+  if (s.type == DType::U8) return s.rows * s.cols * s.bits / 8 + static_cast<int64_t>(s.scales.size()) * 8;
+  return static_cast<int64_t>(s.bytes.size() + s.scales.size() * 4);
+}
+
+struct Kind {
+  DType type;
+  int bits;
+  int64_t group;  // 0: all of a row
+};
+constexpr Kind kKinds[] = {{DType::F32, 8, 32},  {DType::F16, 8, 32},  {DType::BF16, 8, 32}, {DType::Q8_0, 8, 32},
+                           {DType::Q4_0, 8, 32}, {DType::Q4_K, 8, 32}, {DType::I8, 8, 32},   {DType::U8, 8, 32},
+                           {DType::U8, 4, 32},   {DType::U8, 8, 0},    {DType::U8, 4, 0}};
+
+void check_bytes() {
+  for (const Kind& kind : kKinds)
+    for (const int64_t cols : {256, 1024, 2816}) {
+      const StoredMatrix s = random_matrix(kind.type, 3, cols, kind.bits, kind.group > 0 ? kind.group : 128);
+      const auto bytes = static_cast<int64_t>(gpu::pack(s).size()), least = least_bytes(s);
+      expect(bytes >= least && bytes * 100 <= least * 101, name_of(s) + " takes " + std::to_string(bytes) +
+                                                               " bytes, no more than a hundredth beyond " +
+                                                               std::to_string(least));
+    }
+}
+
+void expect_refused(const std::string& name, const std::string& part, StoredMatrix s,
+                    const std::function<void(StoredMatrix&)>& spoil) {
+  spoil(s);
+  std::string message;
+  try {
+    gpu::pack(s);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  expect(message.find(part) != std::string::npos, "GPU: " + name + " is refused: '" + message + "'");
+}
+
+void check_refusals() {
+  const StoredMatrix q8 = random_matrix(DType::Q8_0, 2, 64), i8 = random_matrix(DType::I8, 2, 40),
+                     u4 = random_matrix(DType::U8, 2, 64, 4, 32);
+  expect_refused("a matrix cut short", "bytes", q8, [](StoredMatrix& s) { s.bytes.pop_back(); });
+  expect_refused("a matrix without rows", "is not one", q8, [](StoredMatrix& s) { s.rows = 0; });
+  expect_refused("a scale too few", "1 scales", i8, [](StoredMatrix& s) { s.scales.pop_back(); });
+  expect_refused("offsets that are not there", "0 offsets", u4, [](StoredMatrix& s) { s.offsets.clear(); });
+  expect_refused("groups of 16 columns", "groups of 16", u4, [](StoredMatrix& s) { s.group = 16; });
+  expect_refused("codes of 3 bits", "does not multiply", u4, [](StoredMatrix& s) { s.bits = 3; });
+  expect_refused("a code too large", "more than 4 bits", u4, [](StoredMatrix& s) { s.bytes[70] = 16; });
+}
+
+// However many warps share a row, each covers its part.
+void check_splits() {
+  for (const DType type : {DType::F16, DType::Q8_0, DType::Q4_K}) {
+    const StoredMatrix s = random_matrix(type, 5, 4100);
+    const Floats x = normal(2 * s.cols);
+    Layer layer(s);
+    for (const int split : {1, 2, 4}) {
+      Floats y(static_cast<size_t>(2 * s.rows));
+      layer.run(x.data(), s.cols, 2, y, false, kForward, split);
+      expect(error_of(s, x, s.cols, 2, y) < 2e-5,
+             name_of(s) + " agrees with plain arithmetic, " + std::to_string(split) + " warps to a row");
+    }
+  }
+  expect(linear_split(12288, 256) == 1 && linear_split(1024, 64) == 2 && linear_split(1024, 1024) == 4 &&
+             linear_split(1, 63) == 1,
+         "rows are shared where there are few of them");
+}
+
+}  // namespace
+
+void check_gpu_linear() {
+  if (gpu::host::kThreadSanitizer) {
+    std::printf("skip  GPU linear layers: see the other GPU kernels\n");
+    return;
+  }
+  check_codes();
+  check_bytes();
+  check_refusals();
+  check_splits();
+  for (const Kind& kind : kKinds) {
+    const int64_t rows[] = {1, 7, 33, 129};
+    for (size_t i = 0; i < 4; ++i) {
+      // Every number of rows meets every number of columns, the many rows only the few columns.
+      for (const int64_t cols : {32, 96, 256, 1056, 5, 100, 257}) {
+        if (kind.type == DType::U8 && cols % 32 != 0) continue;
+        if (rows[i] > 33 && cols > 300) continue;
+        check_linear(random_matrix(kind.type, rows[i], cols, kind.bits, kind.group > 0 ? kind.group : cols));
+      }
+    }
+  }
+}
+
+}  // namespace moshi
