@@ -150,7 +150,7 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps) {
   cpu.attend(shape, kLayer, qkv.data(), want.data(), rows);
 
   std::vector<std::vector<const char*>> pages;
-  std::vector<AttendRow> device_rows;
+  std::vector<RowData> device_rows;
   for (const Row& row : rows) {
     pages.emplace_back();
     for (int64_t page = 0; page * row.cache->page() <= std::min(row.position, capacity - 1); ++page)

@@ -53,7 +53,7 @@ struct RingQ8 {
 template <typename Ring>
 struct Head {
   const Attend& a;
-  const AttendRow& row;
+  const RowData& row;
   int head;
 
   // Side 0 holds keys, side 1 values: [page, head_dim] of each head of each layer.

@@ -3,18 +3,14 @@
 
 #include <cstdint>
 
+#include "model/device_data.h"
+
 namespace moshi {
 
-// One row of a call, in the device's memory, so that a recorded graph serves every step.
-struct AttendRow {
-  const char* const* pages;  // of the session's ring, laid out as in model/kv_cache.h
-  int32_t first, last;       // the positions it sees; position p is ring row p % capacity
-};
-
 struct Attend {
-  const float* q;         // [rows, q_stride]: heads of head_dim values
-  float* out;             // [rows, out_stride]
-  const AttendRow* rows;  // [rows]
+  const float* q;       // [rows, q_stride]: heads of head_dim values
+  float* out;           // [rows, out_stride]
+  const RowData* rows;  // [rows]
   int64_t q_stride, out_stride;
   int32_t layer, layers, heads, kv_heads, head_dim;
   int32_t page, capacity;  // in positions
