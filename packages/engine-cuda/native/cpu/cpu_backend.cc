@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <new>
 
 #if defined(__linux__)
@@ -14,6 +15,7 @@
 #include "core/quant.h"
 #include "cpu/packed.h"
 #include "model/kv_cache.h"
+#include "model/sampler.h"
 
 namespace moshi {
 
@@ -63,8 +65,13 @@ Buffer CpuBackend::allocate(size_t floats) {
   return Buffer(data, floats, [memory](float*) { std::free(memory); });
 }
 
-void CpuBackend::copy(float* to, const float* from, size_t floats) {
-  std::memcpy(to, from, floats * sizeof(float));
+void CpuBackend::copy_bytes(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+void CpuBackend::copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t rows) {
+  for (size_t i = 0; i < rows; ++i)
+    copy_bytes(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
 }
 
 template <typename Task>
@@ -83,6 +90,24 @@ void CpuBackend::split(int64_t count, int64_t grain, int64_t work, Task task) {
 void CpuBackend::each(int64_t count, const std::function<void(int64_t)>& task) {
   if (count < 2) return count > 0 ? task(0) : void();
   pool_.run(static_cast<int>(count), [&](int part) { task(part); });
+}
+
+void CpuBackend::share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) {
+  if (2 * count < threads()) {
+    for (int64_t i = 0; i < count; ++i) task(i, i + 1);
+    return;
+  }
+  // All are done when the first failure is thrown.
+  std::vector<std::exception_ptr> failures(static_cast<size_t>(count));
+  each(count, [&](int64_t i) {
+    try {
+      task(i, i + 1);
+    } catch (...) {
+      failures[static_cast<size_t>(i)] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
 }
 
 std::shared_ptr<char> CpuBackend::weights(size_t bytes) {
@@ -283,34 +308,10 @@ void CpuBackend::add_bias(float* y, const float* bias, int64_t n, int64_t dim) {
   });
 }
 
-const float* CpuBackend::rotations(const AttentionShape& shape, std::span<const Row> rows) {
-  Work& own = work();
-  const int64_t half = shape.head_dim / 2;
-  bool same = own.period == shape.max_period && own.half == half && own.positions.size() == rows.size();
-  for (size_t i = 0; same && i < rows.size(); ++i) same = own.positions[i] == rows[i].position;
-  if (same) return own.rotations.data();
-  own.period = shape.max_period;
-  own.half = half;
-  own.positions.clear();
-  own.rotations.clear();
-  for (const Row& row : rows) {
-    own.positions.push_back(row.position);
-    for (int64_t i = 0; i < half; ++i) {
-      // float32 throughout, like the reference: at large positions the rounding of the angle is part of the model.
-      const float frequency =
-          std::exp(static_cast<float>(i) * (-std::log(shape.max_period) * 2.0f / static_cast<float>(shape.head_dim)));
-      const float angle = frequency * static_cast<float>(row.position);
-      own.rotations.push_back(std::cos(angle));
-      own.rotations.push_back(std::sin(angle));
-    }
-  }
-  return own.rotations.data();
-}
-
-void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) {
+void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) {
   const int64_t q_width = shape.q_width(), kv_width = shape.kv_width(), dim = shape.head_dim, half = dim / 2;
-  const float* rotation = shape.rope ? rotations(shape, rows) : nullptr;
-  for (const Row& row : rows) {
+  const float* rotation = rows.rotations;
+  for (const Row& row : rows.host) {
     float *k = qkv + q_width, *v = k + kv_width;
     const auto rotate = [&](float* head) {
       for (int64_t i = 0; i < half; ++i) {
@@ -320,14 +321,13 @@ void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, std:
         head[b] = re * rotation[2 * i + 1] + im * rotation[2 * i];
       }
     };
-    if (shape.rope) {
+    if (rotation) {
       for (int h = 0; h < shape.heads; ++h) rotate(qkv + h * dim);
       for (int h = 0; h < shape.kv_heads; ++h) rotate(k + h * dim);
       rotation += dim;
     }
     KvCache& cache = *row.cache;
     const int64_t at = row.position % cache.capacity(), page = at / cache.page(), in = at % cache.page();
-    cache.reserve(*this, at + 1);
     for (int h = 0; h < shape.kv_heads; ++h) {
       char *key = cache.keys(page, layer, h), *value = cache.values(page, layer, h);
       if (cache.type() == KvType::F32) {
@@ -347,8 +347,8 @@ void CpuBackend::append(const AttentionShape& shape, int layer, float* qkv, std:
   }
 }
 
-void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out,
-                        std::span<const Row> rows) {
+void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& placed) {
+  const std::span<const Row> rows = placed.host;
   const int64_t stride = shape.q_width() + 2 * shape.kv_width();
   int64_t seen = 0;
   for (const Row& row : rows) seen += (row.position - row.first + 1) * shape.q_width() * 2;
@@ -401,10 +401,18 @@ void CpuBackend::attend(const AttentionShape& shape, int layer, const float* qkv
   });
 }
 
-void CpuBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) {
+void CpuBackend::draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card,
+                      int32_t* drawn, int32_t* taken) {
+  each(n, [&](int64_t i) {
+    drawn[i] = moshi::draw({logits + i * card, static_cast<size_t>(card)}, rows[i], recent);
+    taken[i] = rows[i].given == kFree ? drawn[i] : rows[i].given;
+  });
+}
+
+void CpuBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) {
   split(n, 1, n * table.rows * table.cols, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      codes[i] = kernels_.nearest(table.data.get(), table.rows, table.cols, x + i * table.cols);
+      codes[i * stride] = kernels_.nearest(table.data.get(), table.rows, table.cols, x + i * table.cols);
   });
 }
 

@@ -28,9 +28,10 @@ class CpuBackend : public Backend {
 
   Buffer allocate(size_t floats) override;
   Workspace& workspace() override { return work().workspace; }
-  void copy(float* to, const float* from, size_t floats) override;
-  void write(float* to, const float* host, size_t floats) override { copy(to, host, floats); }
-  void read(float* host, const float* from, size_t floats) override { copy(host, from, floats); }
+  void copy_bytes(void* to, const void* from, size_t bytes) override;
+  void write_bytes(void* to, const void* host, size_t bytes) override { copy_bytes(to, host, bytes); }
+  void read_bytes(void* host, const void* from, size_t bytes) override { copy_bytes(host, from, bytes); }
+  void copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t rows) override;
   Matrix pack(const StoredMatrix& stored) override;
   Matrix pack_table(StoredMatrix stored) override;
   void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
@@ -43,15 +44,17 @@ class CpuBackend : public Backend {
   void add_bias(float* y, const float* bias, int64_t n, int64_t dim) override;
   void subtract(float* x, const float* y, int64_t count) override;
   void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) override;
-  void add_sin_positions(float* x, std::span<const Row> rows, int64_t dim, float max_period, float scale) override;
-  void window(const ConvWindow& shape, Past past, float* memory, const float* x, float* out) override;
+  void window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) override;
   void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
                       int64_t channels) override;
-  void overlap_add(const float* columns, bool past, float* memory, float* y, int64_t time, int stride, int taps,
-                   int64_t channels) override;
-  void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) override;
-  void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) override;
-  void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) override;
+  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) override;
+  void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
+  void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
+  void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
+  void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
+            int32_t* taken) override;
+  // With many conversations every thread takes one, with few they share one's work.
+  void share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) override;
   void each(int64_t count, const std::function<void(int64_t)>& task) override;
 
  private:
@@ -63,11 +66,6 @@ class CpuBackend : public Backend {
     std::vector<int32_t> starts;
     std::vector<const char*> pages;
     std::vector<const float*> page_scales;
-    // The rotations of the rows it last saw.
-    std::vector<int64_t> positions;
-    std::vector<float> rotations;  // [rows, head_dim / 2, 2]
-    float period = 0;
-    int64_t half = 0;
   };
   // Matrices too small for huge pages of their own lie side by side in blocks.
   struct Block {
@@ -84,7 +82,6 @@ class CpuBackend : public Backend {
                      bool add);
   void linear_exact(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n, bool add);
   void linear_codes(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n, bool add);
-  const float* rotations(const AttentionShape& shape, std::span<const Row> rows);
 
   ThreadPool pool_;
   const Kernels& kernels_;

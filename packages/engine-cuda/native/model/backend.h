@@ -11,6 +11,7 @@
 
 #include "core/activation.h"
 #include "core/dtype.h"
+#include "model/device_data.h"
 
 namespace moshi {
 
@@ -71,6 +72,32 @@ struct Row {
   int64_t first;
 };
 
+// The rows of a call, laid down on the device by Transformer::place().
+struct Rows {
+  std::span<const Row> host;
+  const RowData* data = nullptr;     // [rows]
+  const float* rotations = nullptr;  // [rows, head_dim / 2, 2]: cosines and sines; null without rope
+  const float* sines = nullptr;      // [rows, dim]: what sinusoidal positions add; null without
+  int64_t rotation = 0, sine = 0;    // values of a row
+  int64_t count() const { return static_cast<int64_t>(host.size()); }
+  // `count` of them from `begin` on.
+  Rows part(int64_t begin, int64_t count) const {
+    return {host.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)),
+            data + begin,
+            rotations ? rotations + begin * rotation : nullptr,
+            sines ? sines + begin * sine : nullptr,
+            rotation,
+            sine};
+  }
+};
+
+// The sessions of a codec's call and what their convolutions remember, laid down on the device.
+struct Streams {
+  std::span<const StreamData> host;
+  const StreamData* data = nullptr;  // [streams]
+  int64_t count() const { return static_cast<int64_t>(host.size()); }
+};
+
 struct AttentionShape {
   int heads, kv_heads, head_dim;
   bool rope;              // rotate queries and keys by position
@@ -80,36 +107,57 @@ struct AttentionShape {
   int64_t kv_width() const { return int64_t{kv_heads} * head_dim; }
 };
 
-// A convolution's window over rows of `channels`: `past` of them remembered, then `time` new ones. With a dilation of 1
-// it is their sequence; otherwise each output's taps are laid side by side.
+// A convolution's window over rows of `channels`: `past` of them remembered, then `time` new ones. Unfolded, each
+// output's taps are laid side by side; otherwise it is the sequence itself.
 struct ConvWindow {
+  int64_t offset;  // floats into a stream's memory, [past, channels]
   int64_t past, time, channels;
   int taps, stride, dilation;
+  bool replicate;  // a fresh stream's past is its first input over and over, instead of zeros
+  bool unfolded;
   int64_t steps() const { return time / stride; }
-  // Floats that the window takes, and how far the inputs of one output are from those of the next.
-  int64_t size() const { return dilation > 1 ? steps() * taps * channels : (past + time) * channels; }
-  int64_t row() const { return (dilation > 1 ? taps : stride) * channels; }
+  // Floats that a stream's window takes, and how far the inputs of one output are from those of the next.
+  int64_t size() const { return unfolded ? steps() * taps * channels : (past + time) * channels; }
+  int64_t row() const { return (unfolded ? taps : stride) * channels; }
 };
 
-// What a state remembers before its first call: zeros, or its first input over and over.
-enum class Past : uint8_t { Remembered, Zeros, FirstInput };
+// How the columns [time, taps, channels] of a transposed convolution become its outputs [time * stride, channels].
+struct ConvOverlap {
+  int64_t offset;  // floats into a stream's memory, [taps - stride, channels]
+  int64_t time, channels;
+  int taps, stride;
+};
 
+// Pointers to activations, ids and what of this kind there is are the device's, unless a host's is asked for.
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
 
   virtual Buffer allocate(size_t floats) = 0;
-  // From one place on the device to another.
-  virtual void copy(float* to, const float* from, size_t floats) = 0;
-  // To the device, and back.
-  virtual void write(float* to, const float* host, size_t floats) = 0;
-  virtual void read(float* host, const float* from, size_t floats) = 0;
+  // From one place on the device to another; to the device; and back.
+  virtual void copy_bytes(void* to, const void* from, size_t bytes) = 0;
+  virtual void write_bytes(void* to, const void* host, size_t bytes) = 0;
+  virtual void read_bytes(void* host, const void* from, size_t bytes) = 0;
+  // rows of `width` bytes, so far apart.
+  virtual void copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t rows) = 0;
+  template <typename T>
+  void copy(T* to, const T* from, int64_t count) {
+    copy_bytes(to, from, static_cast<size_t>(count) * sizeof(T));
+  }
+  template <typename T>
+  void write(T* to, const T* host, int64_t count) {
+    write_bytes(to, host, static_cast<size_t>(count) * sizeof(T));
+  }
+  template <typename T>
+  void read(T* host, const T* from, int64_t count) {
+    read_bytes(host, from, static_cast<size_t>(count) * sizeof(T));
+  }
   // Null for nothing.
   Buffer upload(std::span<const float> values) {
     if (values.empty()) return {};
     Buffer out = allocate(values.size());
-    write(out.data(), values.data(), values.size());
+    write(out.data(), values.data(), static_cast<int64_t>(values.size()));
     return out;
   }
   // The calling thread's.
@@ -138,26 +186,38 @@ class Backend {
   virtual void subtract(float* x, const float* y, int64_t count) = 0;
   // Zeroes y[i] where ids[i * id_stride] is -1.
   virtual void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) = 0;
-  // x[i, :dim / 2] += scale * cos(position / period), x[i, dim / 2:] += scale * sin(…), periods from 1 to max_period.
-  virtual void add_sin_positions(float* x, std::span<const Row> rows, int64_t dim, float max_period, float scale) = 0;
-  // memory [past, channels] and x [time, channels] → out; memory then holds the last `past` rows.
-  virtual void window(const ConvWindow& shape, Past past, float* memory, const float* x, float* out) = 0;
+  // Whether windows are always to be unfolded.
+  virtual bool unfolds() const { return false; }
+  // Memories and x [streams, time, channels] → out [streams, shape.size()]; a memory then holds its last `past` rows.
+  virtual void window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) = 0;
   // out [rows, taps, channels] = x [rows, channels] * weight [taps, channels].
   virtual void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
                               int64_t channels) = 0;
-  // y [time * stride, channels] = memory [taps - stride, channels] and row t of columns [time, taps, channels] from
-  // t * stride on, summed; what reaches beyond y becomes the memory. Without a past the memory counts as zeros.
-  virtual void overlap_add(const float* columns, bool past, float* memory, float* y, int64_t time, int stride, int taps,
-                           int64_t channels) = 0;
+  // y [streams, time * stride, channels] = the memories, and row t of columns [streams, time, taps, channels] from
+  // t * stride on, summed; what reaches beyond y becomes the memory. A fresh stream's counts as zeros.
+  virtual void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) = 0;
   // qkv [n, q + 2 kv]: rotates q in place, appends k and v to each row's ring.
-  virtual void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) = 0;
+  virtual void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) = 0;
   // out [n, q] = softmax(q kᵀ / √head_dim) v over the positions each row may see.
-  virtual void attend(const AttentionShape& shape, int layer, const float* qkv, float* out,
-                      std::span<const Row> rows) = 0;
-  // codes[i] = the row of a packed F32 matrix [bins, dim] nearest to x[i] in Euclidean distance, the first among
-  // equals.
-  virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) = 0;
-  // task(0) … task(count - 1) in any order, several at once where the device can; each may use the backend.
+  virtual void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) = 0;
+  // codes[i * stride] = the row of a packed F32 matrix [bins, dim] nearest to x[i] in Euclidean distance, the first
+  // among equals.
+  virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) = 0;
+  // A token for each row of logits [n, card], which penalties and favors change: what was drawn, and what is taken.
+  // `recent` holds the tokens that rows point at.
+  virtual void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
+                    int32_t* taken) = 0;
+
+  // Runs body, which does nothing but the operations above from linear() on. The key is all it depends on but what the
+  // device's memory holds, so that a device may record it once and repeat it.
+  virtual void program(std::span<const uint64_t> key, const std::function<void()>& body) {
+    (void)key;
+    body();
+  }
+  // task(begin, end) for parts of [0, count), conversations that do not need each other: as many in one part as the
+  // device takes at once.
+  virtual void share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) = 0;
+  // task(0) … task(count - 1) on the host in any order, several at once; each may use the host's memory alone.
   virtual void each(int64_t count, const std::function<void(int64_t)>& task) = 0;
 };
 

@@ -1,12 +1,14 @@
 #include "model/convolution.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "model/workspace.h"
 
 namespace moshi {
 
-Conv::Conv(const Weights& weights, const std::string& name, const ConvShape& shape)
-    : backend_(weights.backend()), shape_(shape) {
+Conv::Conv(const Weights& weights, const std::string& name, const ConvShape& shape, StreamLayout& layout)
+    : backend_(weights.backend()), shape_(shape), offset_(layout.take(std::max<int64_t>(0, history() * shape.in))) {
   if (history() < 0) throw Error(kBadModel, weights.path() + ": '" + name + "' has a stride larger than its kernel");
   const std::vector<float> stored = weights.vector(name + ".weight", shape.out * shape.in * shape.kernel);
   std::vector<float> packed(stored.size());
@@ -19,25 +21,29 @@ Conv::Conv(const Weights& weights, const std::string& name, const ConvShape& sha
   if (shape.bias) bias_ = weights.values(name + ".bias", shape.out);
 }
 
-ConvState Conv::make_state() const {
-  ConvState state;
-  state.memory = backend_.allocate(static_cast<size_t>(history() * shape_.in));
-  return state;
-}
-
-void Conv::forward(ConvState& state, const float* x, int64_t time, float* y) const {
-  const ConvWindow shape{history(), time, shape_.in, shape_.kernel, shape_.stride, shape_.dilation};
-  const Past past = !state.first ? Past::Remembered : shape_.replicate ? Past::FirstInput : Past::Zeros;
-  state.first = false;
+void Conv::forward(const Streams& streams, const float* x, int64_t time, float* y) const {
+  if (shape_.kernel == 1) return project(x, shape_.in, streams.count() * time, y);
+  // Sequences of several sessions do not follow each other in steps of a stride.
+  const bool unfolded = shape_.dilation > 1 || streams.count() > 1 || backend_.unfolds();
+  const ConvWindow shape{offset_,         history(),        time,    shape_.in, shape_.kernel, shape_.stride,
+                         shape_.dilation, shape_.replicate, unfolded};
   Working memory(backend_);
-  float* window = memory.floats(shape.size());
-  backend_.window(shape, past, state.memory.data(), x, window);
-  backend_.linear(weight_, window, shape.row(), y, shape_.out, shape.steps(), false);
-  if (bias_) backend_.add_bias(y, bias_.data(), shape.steps(), shape_.out);
+  float* window = memory.floats(streams.count() * shape.size());
+  backend_.window(shape, streams, x, window);
+  project(window, shape.row(), streams.count() * shape.steps(), y);
 }
 
-ConvTranspose::ConvTranspose(const Weights& weights, const std::string& name, const ConvShape& shape, bool depthwise)
-    : backend_(weights.backend()), shape_(shape), depthwise_(depthwise) {
+void Conv::project(const float* x, int64_t stride, int64_t rows, float* y) const {
+  backend_.linear(weight_, x, stride, y, shape_.out, rows, false);
+  if (bias_) backend_.add_bias(y, bias_.data(), rows, shape_.out);
+}
+
+ConvTranspose::ConvTranspose(const Weights& weights, const std::string& name, const ConvShape& shape,
+                             StreamLayout& layout, bool depthwise)
+    : backend_(weights.backend()),
+      shape_(shape),
+      offset_(layout.take(std::max<int64_t>(0, overlap() * shape.out))),
+      depthwise_(depthwise) {
   if (overlap() < 0) throw Error(kBadModel, weights.path() + ": '" + name + "' has a stride larger than its kernel");
   const int64_t out = depthwise ? 1 : shape.out;
   const std::vector<float> stored = weights.vector(name + ".weight", shape.in * out * shape.kernel);
@@ -55,24 +61,17 @@ ConvTranspose::ConvTranspose(const Weights& weights, const std::string& name, co
   if (shape.bias) bias_ = weights.values(name + ".bias", shape.out);
 }
 
-ConvState ConvTranspose::make_state() const {
-  ConvState state;
-  state.memory = backend_.allocate(static_cast<size_t>(overlap() * shape_.out));
-  return state;
-}
-
-void ConvTranspose::forward(ConvState& state, const float* x, int64_t time, float* y) const {
-  const int64_t out = shape_.out, width = shape_.kernel * out;
+void ConvTranspose::forward(const Streams& streams, const float* x, int64_t time, float* y) const {
+  const int64_t out = shape_.out, width = shape_.kernel * out, rows = streams.count() * time;
   // Row t of columns is what input t adds to outputs t * stride … t * stride + kernel - 1.
   Working memory(backend_);
-  float* columns = memory.floats(time * width);
+  float* columns = memory.floats(rows * width);
   if (depthwise_)
-    backend_.scale_channels(x, per_channel_.data(), columns, time, shape_.kernel, out);
+    backend_.scale_channels(x, per_channel_.data(), columns, rows, shape_.kernel, out);
   else
-    backend_.linear(weight_, x, shape_.in, columns, width, time, false);
-  backend_.overlap_add(columns, !state.first, state.memory.data(), y, time, shape_.stride, shape_.kernel, out);
-  state.first = false;
-  if (bias_) backend_.add_bias(y, bias_.data(), time * shape_.stride, out);
+    backend_.linear(weight_, x, shape_.in, columns, width, rows, false);
+  backend_.overlap_add({offset_, time, out, shape_.kernel, shape_.stride}, streams, columns, y);
+  if (bias_) backend_.add_bias(y, bias_.data(), rows * shape_.stride, out);
 }
 
 }  // namespace moshi

@@ -1,8 +1,9 @@
-// Streaming causal convolutions over rows [time, channels]: each call continues where the last one ended.
+// Streaming causal convolutions over rows [streams, time, channels]: each call continues where the last one ended.
 // With time outermost the window of a convolution is contiguous, so both kinds reduce to the backend's linear().
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/backend.h"
@@ -10,16 +11,16 @@
 
 namespace moshi {
 
-// What one convolution remembers of one session: past inputs, or the overlap of past outputs.
-struct ConvState {
-  Buffer memory;
-  bool first = true;
-  void reset() { first = true; }
+// Where the convolutions of one direction of the codec keep what they remember of a session: past inputs, or the
+// overlap of past outputs, one after the other in one piece of memory.
+class StreamLayout {
+ public:
+  // Room for so many floats more; where they begin.
+  int64_t take(int64_t floats) { return std::exchange(floats_, floats_ + (floats + 15) / 16 * 16); }
+  int64_t floats() const { return floats_; }
 
-  // A copy would share the memory.
-  ConvState() = default;
-  ConvState(ConvState&&) = default;
-  ConvState& operator=(ConvState&&) = default;
+ private:
+  int64_t floats_ = 0;
 };
 
 struct ConvShape {
@@ -32,39 +33,41 @@ struct ConvShape {
 class Conv {
  public:
   // Reads `name.weight` [out, in, kernel] and `name.bias` [out].
-  Conv(const Weights& weights, const std::string& name, const ConvShape& shape);
+  Conv(const Weights& weights, const std::string& name, const ConvShape& shape, StreamLayout& layout);
 
   int64_t outputs() const { return shape_.out; }
   int stride() const { return shape_.stride; }
-  ConvState make_state() const;
-  // x [time, in] → y [time / stride, out]; time is a multiple of the stride.
-  void forward(ConvState& state, const float* x, int64_t time, float* y) const;
+  // x [streams, time, in] → y [streams, time / stride, out]; time is a multiple of the stride.
+  void forward(const Streams& streams, const float* x, int64_t time, float* y) const;
 
  private:
   int64_t history() const { return int64_t{shape_.kernel - 1} * shape_.dilation + 1 - shape_.stride; }
+  void project(const float* x, int64_t stride, int64_t rows, float* y) const;
 
   Backend& backend_;
   ConvShape shape_;
-  Matrix weight_;  // [out, kernel * in]
+  int64_t offset_;  // in a stream's memory
+  Matrix weight_;   // [out, kernel * in]
   Buffer bias_;
 };
 
 class ConvTranspose {
  public:
   // Reads `name.weight` [in, out / groups, kernel] and `name.bias` [out]; depthwise means groups = in = out.
-  ConvTranspose(const Weights& weights, const std::string& name, const ConvShape& shape, bool depthwise = false);
+  ConvTranspose(const Weights& weights, const std::string& name, const ConvShape& shape, StreamLayout& layout,
+                bool depthwise = false);
 
   int64_t outputs() const { return shape_.out; }
   int stride() const { return shape_.stride; }
-  ConvState make_state() const;
-  // x [time, in] → y [time * stride, out].
-  void forward(ConvState& state, const float* x, int64_t time, float* y) const;
+  // x [streams, time, in] → y [streams, time * stride, out].
+  void forward(const Streams& streams, const float* x, int64_t time, float* y) const;
 
  private:
   int64_t overlap() const { return shape_.kernel - shape_.stride; }
 
   Backend& backend_;
   ConvShape shape_;
+  int64_t offset_;  // in a stream's memory
   bool depthwise_;
   Matrix weight_;       // [kernel * out, in]
   Buffer per_channel_;  // [kernel, out] when depthwise

@@ -19,6 +19,8 @@ struct StreamData {
   int32_t unused;
 };
 
+inline constexpr int32_t kFree = -3;  // this token is the model's to choose
+
 // How one row's token is drawn from its logits.
 struct DrawData {
   float temperature;  // 0 = greedy

@@ -6,6 +6,24 @@
 
 namespace moshi {
 
+namespace {
+
+std::vector<float> read_row(Backend& backend, const float* rows, size_t i, int64_t width) {
+  std::vector<float> out(static_cast<size_t>(width));
+  backend.read(out.data(), rows + static_cast<int64_t>(i) * width, width);
+  return out;
+}
+
+// Of a program that depends on the model, on a number, and on where all it reads and writes is.
+std::vector<uint64_t> program_key(const Lm& lm, int number, std::initializer_list<const void*> places, int64_t count) {
+  std::vector<uint64_t> key{reinterpret_cast<uint64_t>(&lm), static_cast<uint64_t>(number),
+                            static_cast<uint64_t>(count)};
+  for (const void* place : places) key.push_back(reinterpret_cast<uint64_t>(place));
+  return key;
+}
+
+}  // namespace
+
 Generation::Generation(const Lm& lm, const SamplingOptions& options)
     : config_(lm.config()), options_(options), slots_(lm.config().max_delay() + 3), temporal_(lm.make_temporal()) {
   if (config_.generated_codebooks > 0) depth_ = lm.make_depth();
@@ -64,13 +82,30 @@ void Generation::finish_step() {
   ++offset_;
 }
 
-int32_t Generation::draw_text(std::span<float> logits) const {
-  if (options_.repetition_penalty != 1 && options_.repetition_context > 0) {
-    penalize(logits, recent_text_, options_.repetition_penalty);
-  }
-  const size_t pad = static_cast<size_t>(config_.text_padding);
-  if (options_.pad_bonus != 0 && pad < logits.size()) logits[pad] += options_.pad_bonus * options_.text.temperature;
-  return sample(logits, options_.text, philox_uniform(options_.text_seed, static_cast<uint64_t>(offset_), 0));
+DrawData Generation::drawing(int stream, std::vector<int32_t>& recent) const {
+  const SamplingRule& rule = stream == 0 ? options_.text : options_.audio;
+  const uint64_t seed = stream == 0 ? options_.text_seed : options_.audio_seed;
+  const size_t place = at(stream, target());
+  DrawData out{.temperature = rule.temperature,
+               .top_k = rule.top_k,
+               .top_p = rule.top_p,
+               .uniform = philox_uniform(seed, static_cast<uint64_t>(offset_), static_cast<uint32_t>(stream)),
+               .given = provided_[place] ? cache_[place] : kFree,
+               .penalty = 1,
+               .recent = static_cast<int32_t>(recent.size()),
+               .recent_count = 0,
+               .favored = -1,
+               .favor = 0};
+  if (stream > 0) return out;
+  // What the guide says may count in its place, so that every text token is drawn.
+  out.given = kFree;
+  out.favored = static_cast<int32_t>(config_.text_padding);
+  out.favor = options_.pad_bonus * options_.text.temperature;
+  if (options_.repetition_penalty == 1) return out;
+  out.penalty = options_.repetition_penalty;
+  out.recent_count = static_cast<int32_t>(recent_text_.size());
+  recent.insert(recent.end(), recent_text_.begin(), recent_text_.end());
+  return out;
 }
 
 void Generation::note_text(int32_t token) {
@@ -81,12 +116,6 @@ void Generation::note_text(int32_t token) {
     if (recent_text_.size() > static_cast<size_t>(options_.repetition_context))
       recent_text_.erase(recent_text_.begin());
   }
-}
-
-int32_t Generation::draw_audio(std::span<const float> logits, int codebook) const {
-  return sample(
-      logits, options_.audio,
-      philox_uniform(options_.audio_seed, static_cast<uint64_t>(offset_), 1 + static_cast<uint32_t>(codebook)));
 }
 
 bool Generation::emitted(std::vector<int32_t>& tokens) const {
@@ -165,75 +194,129 @@ void Generation::recall(Backend& backend, const Remembered& remembered) {
 
 void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const StepInput> inputs,
                       std::vector<StepTrace>* trace) {
-  const LmConfig& config = lm.config();
-  const size_t streams = static_cast<size_t>(config.streams()), dim = static_cast<size_t>(lm.dim());
-  const size_t text_card = static_cast<size_t>(config.text_card_out), card = static_cast<size_t>(config.card);
   if (trace) trace->assign(all.size(), {});
   std::vector<Generation*> running;
   std::vector<StepTrace*> traces;
-  std::vector<int32_t> tokens;
-  std::vector<Row> rows;
   for (size_t i = 0; i < all.size(); ++i) {
     all[i]->take_input(inputs[i]);
     if (!all[i]->runs()) continue;
     running.push_back(all[i]);
     if (trace) traces.push_back(&(*trace)[i]);
-    tokens.resize(tokens.size() + streams);
-    all[i]->read_input(&tokens[tokens.size() - streams]);
-    all[i]->temporal_.extend(rows, 1, config.temporal.context);
   }
-  size_t n = running.size();
-  std::vector<float> hidden(n * dim), text_logits(n * text_card), logits(n * card);
-  std::vector<int32_t> previous(n);
-  if (n > 0) lm.temporal(tokens.data(), rows, hidden.data(), text_logits.data());
-  for (size_t i = 0; i < traces.size(); ++i) {
-    traces[i]->input.assign(&tokens[i * streams], &tokens[i * streams] + streams);
-    traces[i]->hidden.assign(&hidden[i * dim], &hidden[i * dim] + dim);
-    traces[i]->text_logits.assign(&text_logits[i * text_card], &text_logits[i * text_card] + text_card);
-  }
-  std::vector<int32_t> drawn(n);
-  const auto seen = [&](size_t i) { return std::span<float>(&text_logits[i * text_card], text_card); };
-  const auto draw = [&](size_t count, auto token) {
-    lm.backend().each(static_cast<int64_t>(count),
-                      [&](int64_t i) { drawn[static_cast<size_t>(i)] = token(static_cast<size_t>(i)); });
-  };
-  draw(n, [&](size_t i) { return running[i]->draw_text(seen(i)); });
-  for (size_t i = 0; i < n; ++i) {
-    Generation& one = *running[i];
-    previous[i] = one.settle(0, one.guide_ ? one.guide_->guide(drawn[i], seen(i), one.target()) : drawn[i]);
-    one.note_text(previous[i]);
-    if (trace) traces[i]->text = drawn[i];
-  }
-  // Whoever needs no further codebook drops out: what is given anyway need not be computed. Checks want to see all
-  // that are loaded.
-  std::vector<int> needed(n);
-  for (size_t i = 0; i < n; ++i) needed[i] = trace ? lm.codebooks() : running[i]->codebooks_to_draw();
-  for (int k = 0; k < config.generated_codebooks; ++k) {
-    rows.clear();
-    size_t kept = 0;
-    for (size_t i = 0; i < n; ++i) {
-      if (needed[i] <= k) continue;
-      if (kept != i) {
-        running[kept] = running[i];
-        needed[kept] = needed[i];
-        previous[kept] = previous[i];
-        std::copy_n(&hidden[i * dim], dim, &hidden[kept * dim]);
-      }
-      running[kept]->depth_.position = k;
-      running[kept++]->depth_.extend(rows, 1, 0);
-    }
-    n = kept;
-    if (n == 0) break;
-    lm.depth(k, previous.data(), hidden.data(), rows, logits.data());
-    draw(n, [&](size_t i) { return running[i]->draw_audio({&logits[i * card], card}, k); });
-    for (size_t i = 0; i < n; ++i) {
-      previous[i] = running[i]->settle(1 + k, drawn[i]);
-      if (!trace) continue;
-      traces[i]->audio.push_back(drawn[i]);
-      traces[i]->audio_logits.insert(traces[i]->audio_logits.end(), &logits[i * card], &logits[i * card] + card);
-    }
+  if (!running.empty()) {
+    Working memory(lm.backend());
+    const float* hidden = step_text(lm, memory, running, traces);
+    step_audio(lm, memory, running, hidden, traces);
   }
   for (Generation* one : all) one->finish_step();
+}
+
+const float* Generation::step_text(const Lm& lm, Working& memory, std::span<Generation* const> running,
+                                   std::span<StepTrace* const> traces) {
+  const LmConfig& config = lm.config();
+  Backend& backend = lm.backend();
+  const size_t n = running.size(), streams = static_cast<size_t>(config.streams());
+  const auto count = static_cast<int64_t>(n), card = config.text_card_out;
+  std::vector<int32_t> tokens(n * streams), recent;
+  std::vector<Row> rows;
+  std::vector<DrawData> draws;
+  for (size_t i = 0; i < n; ++i) {
+    running[i]->read_input(&tokens[i * streams]);
+    running[i]->temporal_.extend(rows, 1, config.temporal.context);
+    draws.push_back(running[i]->drawing(0, recent));
+  }
+  const int32_t* input = memory.placed(std::span<const int32_t>(tokens));
+  const Rows placed = lm.place_temporal(memory, rows);
+  const DrawData* how = memory.placed(std::span<const DrawData>(draws));
+  float *hidden = memory.floats(count * lm.dim()), *logits = memory.floats(count * card);
+  int32_t* drawn = memory.ints(2 * count);
+  const int32_t* held = memory.placed(std::span<const int32_t>(recent));
+  const auto think = [&] { lm.temporal(input, placed, hidden, logits); };
+  const auto draw = [&] { backend.draw(how, held, logits, count, card, drawn, drawn + count); };
+  if (traces.empty()) {
+    backend.program(
+        program_key(lm, 0, {input, placed.data, placed.rotations, placed.sines, how, held, hidden, logits, drawn},
+                    count),
+        [&] { think(), draw(); });
+  } else {
+    think();
+    for (size_t i = 0; i < n; ++i) {
+      StepTrace& one = *traces[i];
+      one.input.assign(&tokens[i * streams], &tokens[i * streams] + streams);
+      one.hidden = read_row(backend, hidden, i, lm.dim());
+      one.text_logits = read_row(backend, logits, i, card);
+    }
+    draw();
+  }
+  std::vector<int32_t> found(n);
+  backend.read(found.data(), drawn, count);
+  for (size_t i = 0; i < n; ++i) {
+    Generation& one = *running[i];
+    const TextLogits seen = [&] { return read_row(backend, logits, i, card); };
+    one.note_text(one.settle(0, one.guide_ ? one.guide_->guide(found[i], seen, one.target()) : found[i]));
+    if (!traces.empty()) traces[i]->text = found[i];
+  }
+  return hidden;
+}
+
+void Generation::step_audio(const Lm& lm, Working& memory, std::span<Generation* const> running, const float* hidden,
+                            std::span<StepTrace* const> traces) {
+  const LmConfig& config = lm.config();
+  Backend& backend = lm.backend();
+  const size_t n = running.size();
+  const auto count = static_cast<int64_t>(n);
+  // What is given to all need not be computed; checks want to see all that is loaded.
+  int codebooks = traces.empty() ? 0 : lm.codebooks();
+  for (const Generation* one : running) codebooks = std::max(codebooks, one->codebooks_to_draw());
+  if (codebooks == 0) return;
+  std::vector<int32_t> text, none;
+  std::vector<Row> rows;
+  std::vector<DrawData> draws;
+  for (const Generation* one : running) text.push_back(one->cache_[one->at(0, one->target())]);
+  for (int k = 0; k < codebooks; ++k)
+    for (Generation* one : running) {
+      one->depth_.position = k;
+      one->depth_.extend(rows, 1, 0);
+      draws.push_back(one->drawing(1 + k, none));
+    }
+  const int32_t* first = memory.placed(std::span<const int32_t>(text));
+  const Rows placed = lm.place_depth(memory, rows);
+  const DrawData* how = memory.placed(std::span<const DrawData>(draws));
+  float* logits = memory.floats(count * config.card);
+  int32_t* drawn = memory.ints(2 * count * codebooks);  // [codebooks, n], then what was taken
+  int32_t* taken = drawn + count * codebooks;
+  const auto think = [&](int k) {
+    const int32_t* previous = k == 0 ? first : taken + (k - 1) * count;
+    lm.depth(k, previous, hidden, placed.part(k * count, count), logits);
+  };
+  const auto draw = [&](int k) {
+    backend.draw(how + k * count, nullptr, logits, count, config.card, drawn + k * count, taken + k * count);
+  };
+  if (traces.empty()) {
+    const auto all = [&] {
+      for (int k = 0; k < codebooks; ++k) think(k), draw(k);
+    };
+    backend.program(
+        program_key(lm, codebooks, {first, placed.data, placed.rotations, placed.sines, how, hidden, logits, drawn},
+                    count),
+        all);
+  }
+  for (int k = 0; k < codebooks && !traces.empty(); ++k) {
+    think(k);
+    for (size_t i = 0; i < n; ++i) {
+      const std::vector<float> row = read_row(backend, logits, i, config.card);
+      traces[i]->audio_logits.insert(traces[i]->audio_logits.end(), row.begin(), row.end());
+    }
+    draw(k);
+  }
+  std::vector<int32_t> found(n * static_cast<size_t>(codebooks));
+  backend.read(found.data(), drawn, count * codebooks);
+  for (int k = 0; k < codebooks; ++k)
+    for (size_t i = 0; i < n; ++i) {
+      const int32_t token = found[static_cast<size_t>(k) * n + i];
+      running[i]->settle(1 + k, token);
+      if (!traces.empty()) traces[i]->audio.push_back(token);
+    }
 }
 
 }  // namespace moshi

@@ -21,8 +21,6 @@ struct SamplingOptions {
   int repetition_context = 0;
 };
 
-inline constexpr int32_t kFree = -3;  // this token is the model's to choose
-
 // What a step is given: the user's codes, and, where the model shall not choose, its own next tokens.
 struct StepInput {
   const int32_t* user;           // [user_codebooks]
@@ -38,12 +36,15 @@ struct StepTrace {
   std::vector<int32_t> audio;  // [generated]
 };
 
+using TextLogits = std::function<std::vector<float>()>;
+
 // May put another text token in the place of the one drawn: how text is said that is not the model's own.
 class TextGuide {
  public:
   virtual ~TextGuide() = default;
-  // `position` counts the places of the text stream; `logits` [text_card_out] are those the token was drawn from.
-  virtual int32_t guide(int32_t drawn, std::span<const float> logits, int64_t position) = 0;
+  // `position` counts the places of the text stream; `logits` gives those the token was drawn from, [text_card_out],
+  // and fetches them when it is called.
+  virtual int32_t guide(int32_t drawn, const TextLogits& logits, int64_t position) = 0;
 };
 
 // All that a conversation remembers at one point, packed: from here another one can go on.
@@ -96,6 +97,11 @@ class Generation {
  private:
   size_t at(int stream, int64_t position) const { return static_cast<size_t>(stream * slots_ + position % slots_); }
   int32_t initial(int stream) const { return static_cast<int32_t>(stream == 0 ? config_.text_card : config_.card); }
+  // One step's text tokens, which settle; what the depth transformer reads of the temporal one, [running, dim].
+  static const float* step_text(const Lm& lm, Working& memory, std::span<Generation* const> running,
+                                std::span<StepTrace* const> traces);
+  static void step_audio(const Lm& lm, Working& memory, std::span<Generation* const> running, const float* hidden,
+                         std::span<StepTrace* const> traces);
   // The position this step predicts; it reads the one before. PersonaPlex stores its first frame without a step.
   int64_t target() const { return offset_ + (config_.dialect == Dialect::Moshi ? 1 : 0); }
   bool runs() const { return target() > 0; }
@@ -109,9 +115,9 @@ class Generation {
   void finish_step();
   // Positions that one pass of prefill may take.
   int64_t room() const;
-  int32_t draw_text(std::span<float> logits) const;
+  // How stream `stream` is drawn now; tokens held against the text go to the end of `recent`.
+  DrawData drawing(int stream, std::vector<int32_t>& recent) const;
   void note_text(int32_t token);
-  int32_t draw_audio(std::span<const float> logits, int codebook) const;
 
   const LmConfig& config_;
   SamplingOptions options_;

@@ -38,33 +38,35 @@ size_t KvCache::page_bytes() const {
 
 void KvCache::reserve(Backend& backend, int64_t rows) {
   const auto needed = static_cast<size_t>((std::min(rows, capacity_) + page_ - 1) / page_);
+  if (memory_.size() >= needed) return;
   while (memory_.size() < needed) memory_.push_back(backend.allocate((page_bytes() + 3) / 4));
+  if (!table_) table_ = backend.allocate(static_cast<size_t>(pages()) * sizeof(char*) / 4);
+  std::vector<const char*> places;
+  for (const Buffer& page : memory_) places.push_back(reinterpret_cast<const char*>(page.data()));
+  backend.write(reinterpret_cast<const char**>(table_.data()), places.data(), static_cast<int64_t>(places.size()));
 }
 
-// Calls copy(place of a head's rows in its page, place of them in what is saved, bytes) for all that is used of a page.
 template <typename Copy>
 void KvCache::each_part(int64_t page, int64_t used, char* saved, Copy copy) const {
-  const auto bytes = static_cast<size_t>(used * head_dim_ * element_bytes()),
-             scale_bytes = static_cast<size_t>(used) * 4;
-  for (int layer = 0; layer < layers_; ++layer)
-    for (int side = 0; side < 2; ++side)
-      for (int head = 0; head < heads_; ++head) {
-        copy(part(page, layer, side, head), saved, bytes);
-        saved += bytes;
-        if (type_ != KvType::Q8) continue;
-        copy(reinterpret_cast<char*>(scales(page, layer, side, head)), saved, scale_bytes);
-        saved += scale_bytes;
-      }
+  const auto width = static_cast<size_t>(used * row_bytes());
+  copy(part(page, 0, 0, 0), static_cast<size_t>(page_ * row_bytes()), saved, width, width);
+  if (type_ != KvType::Q8) return;
+  const auto scale = sizeof(float);
+  copy(reinterpret_cast<char*>(scales(page, 0, 0, 0)), static_cast<size_t>(page_) * scale,
+       saved + static_cast<size_t>(lists()) * width, static_cast<size_t>(used) * scale,
+       static_cast<size_t>(used) * scale);
 }
 
 KvCache::Saved KvCache::save(Backend& backend, int64_t rows) const {
   Saved out{std::min(rows, capacity_), {}};
-  const int64_t row_bytes = static_cast<int64_t>(page_bytes()) / page_;
+  const int64_t bytes = static_cast<int64_t>(page_bytes()) / page_;
   for (int64_t page = 0; page * page_ < out.rows; ++page) {
     const int64_t used = std::min(page_, out.rows - page * page_);
-    out.pages.push_back(backend.allocate(static_cast<size_t>((used * row_bytes + 3) / 4)));
+    out.pages.push_back(backend.allocate(static_cast<size_t>((used * bytes + 3) / 4)));
     each_part(page, used, reinterpret_cast<char*>(out.pages.back().data()),
-              [](const char* from, char* to, size_t bytes) { std::memcpy(to, from, bytes); });
+              [&](const char* from, size_t pitch, char* to, size_t to_pitch, size_t width) {
+                backend.copy_rows(to, to_pitch, from, pitch, width, static_cast<size_t>(lists()));
+              });
   }
   return out;
 }
@@ -74,7 +76,9 @@ void KvCache::restore(Backend& backend, const Saved& saved) {
   for (int64_t page = 0; page * page_ < saved.rows; ++page)
     each_part(page, std::min(page_, saved.rows - page * page_),
               reinterpret_cast<char*>(saved.pages[static_cast<size_t>(page)].data()),
-              [](char* to, const char* from, size_t bytes) { std::memcpy(to, from, bytes); });
+              [&](char* to, size_t pitch, const char* from, size_t from_pitch, size_t width) {
+                backend.copy_rows(to, pitch, from, from_pitch, width, static_cast<size_t>(lists()));
+              });
 }
 
 void KvCache::repeat(Backend& backend, int64_t rows) {
@@ -82,32 +86,37 @@ void KvCache::repeat(Backend& backend, int64_t rows) {
   reserve(backend, rows);
   for (int64_t page = 0; page * page_ < std::min(rows, capacity_); ++page)
     each_part(page, 1, reinterpret_cast<char*>(first.pages.at(0).data()),
-              [&](char* to, const char* from, size_t bytes) {
+              [&](char* to, size_t pitch, const char* from, size_t from_pitch, size_t width) {
                 for (int64_t row = 0; row < std::min(page_, rows - page * page_); ++row)
-                  std::memcpy(to + static_cast<size_t>(row) * bytes, from, bytes);
+                  backend.copy_rows(to + static_cast<size_t>(row) * width, pitch, from, from_pitch, width,
+                                    static_cast<size_t>(lists()));
               });
 }
 
-std::vector<float> KvCache::read(int layer, bool values, int64_t rows) const {
+std::vector<float> KvCache::read(Backend& backend, int layer, bool values, int64_t rows) const {
   std::vector<float> out(static_cast<size_t>(rows * width()));
   const int64_t there = std::min(rows, static_cast<int64_t>(memory_.size()) * page_);
-  for (int64_t row = 0; row < there; ++row)
+  std::vector<char> codes(static_cast<size_t>(page_ * row_bytes()));
+  std::vector<float> scale(static_cast<size_t>(page_));
+  for (int64_t page = 0; page * page_ < there; ++page)
     for (int head = 0; head < heads_; ++head) {
-      const char* from = part(row / page_, layer, values, head) + row % page_ * head_dim_ * element_bytes();
-      for (int64_t d = 0; d < head_dim_; ++d) {
-        float value;
-        uint16_t half;
-        if (type_ == KvType::F32) {
-          std::memcpy(&value, from + 4 * d, 4);
-        } else if (type_ == KvType::F16) {
-          std::memcpy(&half, from + 2 * d, 2);
-          value = f16_to_float(half);
-        } else {
-          value = scales(row / page_, layer, values, head)[row % page_] *
-                  static_cast<float>(static_cast<signed char>(from[d]));
+      backend.read(codes.data(), part(page, layer, values, head), page_ * row_bytes());
+      if (type_ == KvType::Q8) backend.read(scale.data(), scales(page, layer, values, head), page_);
+      for (int64_t row = page * page_; row < std::min(there, (page + 1) * page_); ++row)
+        for (int64_t d = 0; d < head_dim_; ++d) {
+          const char* from = codes.data() + row % page_ * row_bytes() + d * element_bytes();
+          float value;
+          uint16_t half;
+          if (type_ == KvType::F32) {
+            std::memcpy(&value, from, 4);
+          } else if (type_ == KvType::F16) {
+            std::memcpy(&half, from, 2);
+            value = f16_to_float(half);
+          } else {
+            value = scale[static_cast<size_t>(row % page_)] * static_cast<float>(static_cast<signed char>(*from));
+          }
+          out[static_cast<size_t>(row * width() + head * head_dim_ + d)] = value;
         }
-        out[static_cast<size_t>(row * width() + head * head_dim_ + d)] = value;
-      }
     }
   return out;
 }

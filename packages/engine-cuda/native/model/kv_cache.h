@@ -39,6 +39,8 @@ class KvCache {
 
   // Makes sure that the pages of ring rows [0, rows) are there.
   void reserve(Backend& backend, int64_t rows);
+  // Where the pages are, [pages] on the device.
+  const char* const* table() const { return reinterpret_cast<const char* const*>(table_.data()); }
   // [page, head_dim] of one head: position p is row p % capacity of the ring, page by page.
   char* keys(int64_t page, int layer, int head) const { return part(page, layer, 0, head); }
   char* values(int64_t page, int layer, int head) const { return part(page, layer, 1, head); }
@@ -46,7 +48,7 @@ class KvCache {
   float* key_scales(int64_t page, int layer, int head) const { return scales(page, layer, 0, head); }
   float* value_scales(int64_t page, int layer, int head) const { return scales(page, layer, 1, head); }
 
-  // Ring rows [0, rows), packed page by page.
+  // Ring rows [0, rows), packed page by page: all heads' keys and values, then all their scales.
   struct Saved {
     int64_t rows = 0;
     std::vector<Buffer> pages;
@@ -64,9 +66,13 @@ class KvCache {
 
   // For checks: keys or values of a layer as floats, ring rows [0, rows) of [width]; zeros
   // where no page is yet.
-  std::vector<float> read(int layer, bool values, int64_t rows) const;
+  std::vector<float> read(Backend& backend, int layer, bool values, int64_t rows) const;
 
  private:
+  // Of all lists of a page, a layer's keys or values of one head each.
+  int64_t lists() const { return int64_t{layers_} * 2 * heads_; }
+  int64_t row_bytes() const { return head_dim_ * element_bytes(); }
+  // Calls copy(place in the page, distance from list to list, place in what is saved, the same there, bytes of a list).
   template <typename Copy>
   void each_part(int64_t page, int64_t used, char* saved, Copy copy) const;
   int64_t element_bytes() const { return type_ == KvType::F32 ? 4 : type_ == KvType::F16 ? 2 : 1; }
@@ -82,6 +88,7 @@ class KvCache {
   int layers_ = 0, heads_ = 0;
   int64_t head_dim_ = 0, capacity_ = 0, page_ = 1;
   std::vector<Buffer> memory_;
+  Buffer table_;
 };
 
 }  // namespace moshi

@@ -74,7 +74,7 @@ void Lm::embed(const Embedding& embedding, const int32_t* ids, int64_t stride, f
   } else if (add) {
     backend_.add_scaled(y, gathered, nullptr, n, dim);
   } else {
-    backend_.copy(y, gathered, static_cast<size_t>(n * dim));
+    backend_.copy(y, gathered, n * dim);
   }
 }
 
@@ -83,8 +83,8 @@ void Lm::project(const Head& head, const float* x, float* y, int64_t n) const {
   if (head.bias) backend_.add_bias(y, head.bias.data(), n, head.weight.rows);
 }
 
-void Lm::run_temporal(const int32_t* tokens, std::span<const Row> rows, float* x) const {
-  const int64_t n = static_cast<int64_t>(rows.size()), streams = config_.streams();
+void Lm::run_temporal(const int32_t* tokens, const Rows& rows, float* x) const {
+  const int64_t n = rows.count(), streams = config_.streams();
   // Audio codebooks first, text last: float addition in the reference's order.
   for (int k = 0; k < config_.audio_codebooks; ++k)
     embed(embeddings_[static_cast<size_t>(k)], tokens + 1 + k, streams, x, n, dim(), k > 0);
@@ -94,19 +94,28 @@ void Lm::run_temporal(const int32_t* tokens, std::span<const Row> rows, float* x
 
 void Lm::prefill(const int32_t* tokens, std::span<const Row> rows) const {
   Working memory(backend_);
-  run_temporal(tokens, rows, memory.floats(static_cast<int64_t>(rows.size()) * dim()));
+  const int32_t* placed = memory.placed(std::span(tokens, rows.size() * static_cast<size_t>(config_.streams())));
+  run_temporal(placed, temporal_.place(memory, rows), memory.floats(static_cast<int64_t>(rows.size()) * dim()));
 }
 
 void Lm::prefill_embedded(const float* embeddings, std::span<const Row> rows) const {
-  const int64_t count = static_cast<int64_t>(rows.size()) * dim();
   Working memory(backend_);
-  float* x = memory.floats(count);
-  backend_.write(x, embeddings, static_cast<size_t>(count));
-  temporal_.forward(x, rows);
+  float* x = memory.placed(std::span(embeddings, rows.size() * static_cast<size_t>(dim())));
+  temporal_.forward(x, temporal_.place(memory, rows));
 }
 
 void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const {
   const int64_t n = static_cast<int64_t>(rows.size());
+  Working memory(backend_);
+  const int32_t* placed = memory.placed(std::span(tokens, rows.size() * static_cast<size_t>(config_.streams())));
+  float *top = memory.floats(n * dim()), *logits = memory.floats(n * config_.text_card_out);
+  temporal(placed, temporal_.place(memory, rows), top, logits);
+  backend_.read(hidden, top, n * dim());
+  backend_.read(text_logits, logits, n * config_.text_card_out);
+}
+
+void Lm::temporal(const int32_t* tokens, const Rows& rows, float* hidden, float* text_logits) const {
+  const int64_t n = rows.count();
   Working memory(backend_);
   float* x = memory.floats(n * dim());
   run_temporal(tokens, rows, x);
@@ -116,10 +125,20 @@ void Lm::temporal(const int32_t* tokens, std::span<const Row> rows, float* hidde
 
 void Lm::depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows,
                float* logits) const {
+  const int64_t n = static_cast<int64_t>(rows.size());
+  Working memory(backend_);
+  const int32_t* tokens = memory.placed(std::span(previous, rows.size()));
+  const float* top = memory.placed(std::span(hidden, rows.size() * static_cast<size_t>(dim())));
+  float* out = memory.floats(n * config_.card);
+  depth(codebook, tokens, top, depth_->place(memory, rows), out);
+  backend_.read(logits, out, n * config_.card);
+}
+
+void Lm::depth(int codebook, const int32_t* previous, const float* hidden, const Rows& rows, float* logits) const {
   if (codebook < 0 || codebook >= codebooks())
     throw Error(kBadOption, "codebook " + std::to_string(codebook) + " cannot be drawn; " +
                                 std::to_string(codebooks()) + " were loaded");
-  const int64_t n = static_cast<int64_t>(rows.size()), width = config_.depth.dim;
+  const int64_t n = rows.count(), width = config_.depth.dim;
   const size_t k = static_cast<size_t>(codebook);
   const int set = config_.depth_weight_index(codebook);
   Working memory(backend_);
@@ -140,13 +159,18 @@ void Lm::depth(int codebook, const int32_t* previous, const float* hidden, std::
 
 std::vector<float> Lm::extra_heads(const float* hidden) const {
   const size_t width = static_cast<size_t>(config_.extra_heads_dim);
+  const auto columns = static_cast<int64_t>(width);
   std::vector<float> out(extra_heads_.size() * width);
+  Working memory(backend_);
+  const float* top = memory.placed(std::span(hidden, static_cast<size_t>(dim())));
+  float* logits = memory.floats(columns);
   for (size_t i = 0; i < extra_heads_.size(); ++i) {
     float* row = out.data() + i * width;
-    backend_.linear(extra_heads_[i], hidden, dim(), row, static_cast<int64_t>(width), 1, false);
-    float top = -INFINITY, total = 0;
-    for (size_t d = 0; d < width; ++d) top = std::max(top, row[d]);
-    for (size_t d = 0; d < width; ++d) total += row[d] = std::exp(row[d] - top);
+    backend_.linear(extra_heads_[i], top, dim(), logits, columns, 1, false);
+    backend_.read(row, logits, columns);
+    float most = -INFINITY, total = 0;
+    for (size_t d = 0; d < width; ++d) most = std::max(most, row[d]);
+    for (size_t d = 0; d < width; ++d) total += row[d] = std::exp(row[d] - most);
     for (size_t d = 0; d < width; ++d) row[d] /= total;
   }
   return out;

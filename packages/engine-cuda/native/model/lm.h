@@ -33,19 +33,27 @@ class Lm {
   // The depth ring: it lives for one step only.
   TransformerState make_depth() const { return depth_->make_state(config_.generated_codebooks); }
 
+  // Rows of the temporal and of the depth rings, laid down on the device.
+  Rows place_temporal(Working& memory, std::span<const Row> rows) const { return temporal_.place(memory, rows); }
+  Rows place_depth(Working& memory, std::span<const Row> rows) const { return depth_->place(memory, rows); }
+
   // tokens [n, streams] (text, own audio, user audio) → hidden [n, dim] after the last norm, text logits [n,
-  // text_card_out].
-  void temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const;
-  // Only fills the rings: while a prompt is read nothing is drawn.
-  void prefill(const int32_t* tokens, std::span<const Row> rows) const;
-  // The same for positions whose summed embeddings [n, dim] are at hand.
-  void prefill_embedded(const float* embeddings, std::span<const Row> rows) const;
+  // text_card_out]; all on the device.
+  void temporal(const int32_t* tokens, const Rows& rows, float* hidden, float* text_logits) const;
   // One codebook for n rows: previous [n] is the text token for codebook 0, else the token of codebook - 1.
-  // rows point into depth rings at position `codebook`. logits [n, card]. Throws Error for a codebook that was left
-  // out.
+  // rows point into depth rings at position `codebook`. logits [n, card]. All on the device. Throws Error for a
+  // codebook that was left out.
+  void depth(int codebook, const int32_t* previous, const float* hidden, const Rows& rows, float* logits) const;
+
+  // The same with the host's memory, for one call that nothing hurries.
+  void temporal(const int32_t* tokens, std::span<const Row> rows, float* hidden, float* text_logits) const;
   void depth(int codebook, const int32_t* previous, const float* hidden, std::span<const Row> rows,
              float* logits) const;
-  // Softmax of the extra heads (pause prediction): hidden [dim] → [heads, extra_heads_dim].
+  // Only fills the rings: while a prompt is read nothing is drawn. The tokens are the host's.
+  void prefill(const int32_t* tokens, std::span<const Row> rows) const;
+  // The same for positions whose summed embeddings [n, dim] the host has.
+  void prefill_embedded(const float* embeddings, std::span<const Row> rows) const;
+  // Softmax of the extra heads (pause prediction): hidden [dim] → [heads, extra_heads_dim], both the host's.
   std::vector<float> extra_heads(const float* hidden) const;
 
  private:
@@ -58,7 +66,7 @@ class Lm {
     Buffer bias;
   };
   // x [rows, dim] before the last norm.
-  void run_temporal(const int32_t* tokens, std::span<const Row> rows, float* x) const;
+  void run_temporal(const int32_t* tokens, const Rows& rows, float* x) const;
   Embedding load_embedding(const Weights& weights, const std::string& name, int64_t entries, int64_t dim,
                            int64_t low_rank) const;
   Head load_head(const Weights& weights, const std::string& name, int64_t out, int64_t in) const;

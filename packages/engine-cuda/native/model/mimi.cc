@@ -1,5 +1,7 @@
 #include "model/mimi.h"
 
+#include <utility>
+
 #include "core/error.h"
 #include "model/workspace.h"
 
@@ -20,12 +22,6 @@ ConvShape resample_shape(const MimiConfig& config, bool replicate) {
 
 }  // namespace
 
-void MimiState::reset() {
-  for (ConvState& conv : seanet) conv.reset();
-  transformer.reset();
-  resample.reset();
-}
-
 Mimi::Projected Mimi::load_transformer(const Weights& weights, const std::string& prefix, const MimiConfig& config) {
   Projected out{Transformer(weights, prefix + ".transformer", config.transformer), {}, {}};
   const int64_t dim = config.transformer.dim;
@@ -40,27 +36,28 @@ Mimi::Mimi(const Weights& weights, const MimiConfig& config)
     : backend_(weights.backend()),
       config_(config),
       ring_(weights.precision() == Precision::F16 ? KvType::F16 : KvType::F32),
-      encoder_(Seanet::encoder(weights, config)),
-      decoder_(Seanet::decoder(weights, config)),
+      encoder_(Seanet::encoder(weights, config, encoder_layout_)),
+      decoder_(Seanet::decoder(weights, config, decoder_layout_)),
       encoder_transformer_(load_transformer(weights, "encoder_transformer", config)),
       decoder_transformer_(load_transformer(weights, "decoder_transformer", config)),
       quantizer_(weights, config.quantizer) {
   if (config.transformer.context == 0) throw Error(kBadModel, "config: transformer.context is missing");
   if (config.resample() == 1) return;
-  downsample_.emplace(weights, "downsample.conv.conv.conv", resample_shape(config, true));
-  upsample_.emplace(weights, "upsample.convtr.convtr.convtr", resample_shape(config, false), true);
+  downsample_.emplace(weights, "downsample.conv.conv.conv", resample_shape(config, true), encoder_layout_);
+  upsample_.emplace(weights, "upsample.convtr.convtr.convtr", resample_shape(config, false), decoder_layout_, true);
 }
 
-MimiState Mimi::make_state(const Seanet& seanet, const Projected& projected, ConvState resample, int64_t frames) const {
+MimiState Mimi::make_state(const StreamLayout& layout, const Projected& projected, int64_t frames) const {
   const int64_t context = config_.transformer.context;
-  const int64_t capacity = frames > 0 ? context + frames * config_.resample() - 1 : context;
-  return {seanet.make_state(), projected.transformer.make_state(capacity, ring_), std::move(resample)};
+  MimiState state;
+  state.memory = backend_.allocate(static_cast<size_t>(layout.floats()));
+  state.transformer =
+      projected.transformer.make_state(frames > 0 ? context + frames * config_.resample() - 1 : context, ring_);
+  return state;
 }
 
-void Mimi::run(const Projected& projected, TransformerState& state, float* x, int64_t count) const {
-  const int64_t outer = config_.seanet.dimension, dim = config_.transformer.dim;
-  std::vector<Row> rows;
-  state.extend(rows, count, config_.transformer.context);
+void Mimi::run(const Projected& projected, const Rows& rows, float* x) const {
+  const int64_t outer = config_.seanet.dimension, dim = config_.transformer.dim, count = rows.count();
   if (!projected.input && !projected.output) return projected.transformer.forward(x, rows);
   Working memory(backend_);
   float* inner = memory.floats(count * dim);
@@ -69,40 +66,93 @@ void Mimi::run(const Projected& projected, TransformerState& state, float* x, in
   backend_.linear(projected.output, inner, dim, x, outer, count, false);
 }
 
-void Mimi::encode(MimiState& state, const float* pcm, int64_t frames, int codebooks, int32_t* codes,
-                  const Tap& tap) const {
-  const int64_t dim = config_.seanet.dimension, rows = frames * config_.resample();
-  Working memory(backend_);
-  float* latent = memory.floats(rows * dim);
-  encoder_.forward(state.seanet, pcm, frames * frame_samples(), 1, latent);
-  if (tap) tap("enc_seanet", latent, rows, dim);
-  run(encoder_transformer_, state.transformer, latent, rows);
-  if (tap) tap("enc_transformer", latent, rows, dim);
-  float* resampled = memory.floats(frames * dim);
-  if (downsample_)
-    downsample_->forward(state.resample, latent, rows, resampled);
-  else
-    backend_.copy(resampled, latent, static_cast<size_t>(rows * dim));
-  if (tap) tap("enc_latent", resampled, frames, dim);
-  quantizer_.encode(resampled, frames, codebooks, codes);
+Mimi::Call Mimi::begin(const Projected& projected, std::span<MimiState* const> states, int64_t frames,
+                       Working& memory) const {
+  Call call;
+  for (MimiState* state : states) {
+    call.states.push_back({state->memory.data(), std::exchange(state->fresh, false), 0});
+    state->transformer.extend(call.positions, frames * config_.resample(), config_.transformer.context);
+  }
+  call.streams = {call.states, memory.placed(std::span<const StreamData>(call.states))};
+  call.rows = projected.transformer.place(memory, call.positions);
+  return call;
 }
 
-void Mimi::decode(MimiState& state, const int32_t* codes, int64_t frames, int codebooks, float* pcm,
+void Mimi::run(const Call& call, std::initializer_list<const void*> places, int64_t frames, int codebooks,
+               const Tap& tap, const std::function<void()>& body) const {
+  // What is shown leaves the device, which no program may.
+  if (tap) return body();
+  std::vector<uint64_t> key{call.states.size(), static_cast<uint64_t>(frames), static_cast<uint64_t>(codebooks)};
+  const auto depends = [&](const void* place) { key.push_back(reinterpret_cast<uint64_t>(place)); };
+  for (const void* place : {static_cast<const void*>(this), static_cast<const void*>(call.streams.data),
+                            static_cast<const void*>(call.rows.data), static_cast<const void*>(call.rows.rotations),
+                            static_cast<const void*>(call.rows.sines)})
+    depends(place);
+  for (const void* place : places) depends(place);
+  backend_.program(key, body);
+}
+
+void Mimi::show(const Tap& tap, const char* name, const float* x, int64_t rows, int64_t channels) const {
+  if (!tap) return;
+  std::vector<float> host(static_cast<size_t>(rows * channels));
+  backend_.read(host.data(), x, rows * channels);
+  tap(name, host.data(), rows, channels);
+}
+
+void Mimi::encode(std::span<MimiState* const> states, const float* pcm, int64_t frames, int codebooks, int32_t* codes,
                   const Tap& tap) const {
-  const int64_t dim = config_.seanet.dimension, rows = frames * config_.resample();
+  const int64_t n = static_cast<int64_t>(states.size()), time = frames * frame_samples(),
+                dim = config_.seanet.dimension;
+  const int64_t rows = frames * config_.resample();
   Working memory(backend_);
-  float* latent = memory.floats(frames * dim);
-  quantizer_.decode(codes, frames, codebooks, latent);
-  if (tap) tap("dec_latent", latent, frames, dim);
-  float* resampled = memory.floats(rows * dim);
-  if (upsample_)
-    upsample_->forward(state.resample, latent, frames, resampled);
-  else
-    backend_.copy(resampled, latent, static_cast<size_t>(rows * dim));
-  if (tap) tap("dec_upsample", resampled, rows, dim);
-  run(decoder_transformer_, state.transformer, resampled, rows);
-  if (tap) tap("dec_transformer", resampled, rows, dim);
-  decoder_.forward(state.seanet, resampled, rows, dim, pcm);
+  const float* sound = memory.placed(std::span(pcm, static_cast<size_t>(n * time)));
+  int32_t* found = memory.ints(n * frames * codebooks);
+  const Call call = begin(encoder_transformer_, states, frames, memory);
+  run(call, {&encoder_, sound, found}, frames, codebooks, tap, [&] {
+    Working inner(backend_);
+    float* latent = inner.floats(n * rows * dim);
+    encoder_.forward(call.streams, sound, time, 1, latent);
+    show(tap, "enc_seanet", latent, n * rows, dim);
+    run(encoder_transformer_, call.rows, latent);
+    show(tap, "enc_transformer", latent, n * rows, dim);
+    float* resampled = latent;
+    if (downsample_) {
+      resampled = inner.floats(n * frames * dim);
+      downsample_->forward(call.streams, latent, rows, resampled);
+    }
+    show(tap, "enc_latent", resampled, n * frames, dim);
+    quantizer_.encode(resampled, n * frames, codebooks, found);
+  });
+  backend_.read(codes, found, n * frames * codebooks);
+}
+
+void Mimi::decode(std::span<MimiState* const> states, const int32_t* codes, int64_t frames, int codebooks, float* pcm,
+                  const Tap& tap) const {
+  const int64_t n = static_cast<int64_t>(states.size()), time = frames * frame_samples(),
+                dim = config_.seanet.dimension;
+  const int64_t rows = frames * config_.resample();
+  const std::span given(codes, static_cast<size_t>(n * frames * codebooks));
+  quantizer_.check(given);
+  Working memory(backend_);
+  const int32_t* placed = memory.placed(given);
+  float* sound = memory.floats(n * time);
+  const Call call = begin(decoder_transformer_, states, frames, memory);
+  run(call, {&decoder_, placed, sound}, frames, codebooks, tap, [&] {
+    Working inner(backend_);
+    float* latent = inner.floats(n * frames * dim);
+    quantizer_.decode(placed, n * frames, codebooks, latent);
+    show(tap, "dec_latent", latent, n * frames, dim);
+    float* resampled = latent;
+    if (upsample_) {
+      resampled = inner.floats(n * rows * dim);
+      upsample_->forward(call.streams, latent, frames, resampled);
+    }
+    show(tap, "dec_upsample", resampled, n * rows, dim);
+    run(decoder_transformer_, call.rows, resampled);
+    show(tap, "dec_transformer", resampled, n * rows, dim);
+    decoder_.forward(call.streams, resampled, rows, dim, sound);
+  });
+  backend_.read(pcm, sound, n * time);
 }
 
 }  // namespace moshi

@@ -1,8 +1,10 @@
 // Mimi: 24 kHz audio ⇄ codes, 12.5 frames a second. Encoder and decoder keep separate states and may be reset apart.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,13 +17,21 @@ namespace moshi {
 
 // One direction of the codec for one session.
 struct MimiState {
-  SeanetState seanet;
+  Buffer memory;  // the convolutions'
   TransformerState transformer;
-  ConvState resample;
-  void reset();
+  bool fresh = true;
+  void reset() {
+    fresh = true;
+    transformer.reset();
+  }
+
+  // A copy would share the memory.
+  MimiState() = default;
+  MimiState(MimiState&&) = default;
+  MimiState& operator=(MimiState&&) = default;
 };
 
-// Sees intermediate tensors by name, [rows, channels]; used by checks only.
+// Sees intermediate tensors by name, [streams * rows, channels] on the host; used by checks only.
 using Tap = std::function<void(const char* name, const float* data, int64_t rows, int64_t channels)>;
 
 class Mimi {
@@ -34,19 +44,23 @@ class Mimi {
 
   // Live: the ring of the reference's streaming mode. `frames` > 0 instead gives whole-file ("one-shot") results for
   // calls of at most that many frames: the ring is made long enough that no call hides a position inside the context.
-  MimiState make_encoder(int64_t frames = 0) const {
-    return make_state(encoder_, encoder_transformer_, downsample_ ? downsample_->make_state() : ConvState(), frames);
-  }
-  MimiState make_decoder(int64_t frames = 0) const {
-    return make_state(decoder_, decoder_transformer_, upsample_ ? upsample_->make_state() : ConvState(), frames);
-  }
+  MimiState make_encoder(int64_t frames = 0) const { return make_state(encoder_layout_, encoder_transformer_, frames); }
+  MimiState make_decoder(int64_t frames = 0) const { return make_state(decoder_layout_, decoder_transformer_, frames); }
 
-  // pcm [frames * frame_samples] → codes [frames, codebooks].
+  // pcm [states, frames * frame_samples] → codes [states, frames, codebooks], both the host's.
+  void encode(std::span<MimiState* const> states, const float* pcm, int64_t frames, int codebooks, int32_t* codes,
+              const Tap& tap = {}) const;
   void encode(MimiState& state, const float* pcm, int64_t frames, int codebooks, int32_t* codes,
+              const Tap& tap = {}) const {
+    encode(std::array{&state}, pcm, frames, codebooks, codes, tap);
+  }
+  // codes [states, frames, codebooks] → pcm [states, frames * frame_samples], both the host's.
+  void decode(std::span<MimiState* const> states, const int32_t* codes, int64_t frames, int codebooks, float* pcm,
               const Tap& tap = {}) const;
-  // codes [frames, codebooks] → pcm [frames * frame_samples].
   void decode(MimiState& state, const int32_t* codes, int64_t frames, int codebooks, float* pcm,
-              const Tap& tap = {}) const;
+              const Tap& tap = {}) const {
+    decode(std::array{&state}, codes, frames, codebooks, pcm, tap);
+  }
 
  private:
   // A transformer with projections where its width differs from the codec's.
@@ -55,13 +69,26 @@ class Mimi {
     Matrix input, output;
   };
   static Projected load_transformer(const Weights& weights, const std::string& prefix, const MimiConfig& config);
-  MimiState make_state(const Seanet& seanet, const Projected& transformer, ConvState resample, int64_t frames) const;
+  MimiState make_state(const StreamLayout& layout, const Projected& transformer, int64_t frames) const;
   // x [rows, dimension] in place.
-  void run(const Projected& projected, TransformerState& state, float* x, int64_t rows) const;
+  void run(const Projected& projected, const Rows& rows, float* x) const;
+  // What a call works on, laid down on the device.
+  struct Call {
+    std::vector<StreamData> states;
+    std::vector<Row> positions;
+    Streams streams;
+    Rows rows;
+  };
+  Call begin(const Projected& projected, std::span<MimiState* const> states, int64_t frames, Working& memory) const;
+  // Runs body as a program that depends on the call and on what is named.
+  void run(const Call& call, std::initializer_list<const void*> places, int64_t frames, int codebooks, const Tap& tap,
+           const std::function<void()>& body) const;
+  void show(const Tap& tap, const char* name, const float* x, int64_t rows, int64_t channels) const;
 
   Backend& backend_;
   MimiConfig config_;
   KvType ring_;  // of both transformers; F16 with weights in F16: the sound stays 73 dB above the difference
+  StreamLayout encoder_layout_, decoder_layout_;
   Seanet encoder_, decoder_;
   Projected encoder_transformer_, decoder_transformer_;
   Quantizer quantizer_;

@@ -50,14 +50,13 @@ void Quantizer::encode_chain(const Chain& chain, const float* latent, int64_t fr
   if (chain.input)
     backend_.linear(chain.input, latent, config_.input, residual, dim, frames, false);
   else
-    backend_.copy(residual, latent, static_cast<size_t>(frames * dim));
-  std::vector<int32_t> found(static_cast<size_t>(frames));
+    backend_.copy(residual, latent, frames * dim);
   for (int q = 0; q < count; ++q) {
     const Matrix& table = chain.codebooks[static_cast<size_t>(q)];
-    backend_.nearest(table, residual, found.data(), frames);
-    backend_.embed(table, found.data(), 1, entry, frames, false);
+    backend_.nearest(table, residual, codes + q, stride, frames);
+    if (q + 1 == count) break;
+    backend_.embed(table, codes + q, stride, entry, frames, false);
     backend_.subtract(residual, entry, frames * dim);
-    for (int64_t f = 0; f < frames; ++f) codes[f * stride + q] = found[static_cast<size_t>(f)];
   }
 }
 
@@ -79,25 +78,32 @@ void Quantizer::decode_chain(const Chain& chain, const int32_t* codes, int64_t s
   } else if (add) {
     backend_.add_scaled(latent, sum, nullptr, frames, dim);
   } else {
-    backend_.copy(latent, sum, static_cast<size_t>(frames * dim));
+    backend_.copy(latent, sum, frames * dim);
   }
 }
 
-void Quantizer::decode(const int32_t* codes, int64_t frames, int count, float* latent) const {
-  for (int64_t i = 0; i < frames * count; ++i)
-    if (codes[i] < 0 || codes[i] >= config_.bins)
+void Quantizer::check(std::span<const int32_t> codes) const {
+  for (const int32_t code : codes)
+    if (code < 0 || code >= config_.bins)
       throw Error(kBadOption,
-                  "code " + std::to_string(codes[i]) + " is outside the codebook of " + std::to_string(config_.bins));
+                  "code " + std::to_string(code) + " is outside the codebook of " + std::to_string(config_.bins));
+}
+
+void Quantizer::decode(const int32_t* codes, int64_t frames, int count, float* latent) const {
   const int semantic = std::min(count, config_.semantic);
   decode_chain(semantic_, codes, count, frames, semantic, latent, false);
   if (count > semantic) decode_chain(acoustic_, codes + semantic, count, frames, count - semantic, latent, true);
 }
 
-std::vector<float> Quantizer::project(const float* latent, int64_t frames, bool acoustic) const {
+std::vector<float> Quantizer::project(std::span<const float> latent, bool acoustic) const {
   const Chain& chain = acoustic ? acoustic_ : semantic_;
-  if (!chain.input) return {latent, latent + frames * config_.dimension};
-  std::vector<float> out(static_cast<size_t>(frames * config_.dimension));
-  backend_.linear(chain.input, latent, config_.input, out.data(), config_.dimension, frames, false);
+  if (!chain.input) return {latent.begin(), latent.end()};
+  const int64_t frames = static_cast<int64_t>(latent.size()) / config_.input, dim = config_.dimension;
+  Working memory(backend_);
+  float* projected = memory.floats(frames * dim);
+  backend_.linear(chain.input, memory.placed(latent), config_.input, projected, dim, frames, false);
+  std::vector<float> out(static_cast<size_t>(frames * dim));
+  backend_.read(out.data(), projected, frames * dim);
   return out;
 }
 

@@ -1,6 +1,7 @@
 // Split residual vector quantizer: one semantic codebook, then a residual chain of acoustic ones.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "model/config.h"
@@ -16,10 +17,12 @@ class Quantizer {
   int64_t bins() const { return config_.bins; }
   // latent [frames, input] → codes [frames, count] of the first `count` codebooks.
   void encode(const float* latent, int64_t frames, int count, int32_t* codes) const;
-  // codes [frames, count] → latent [frames, output]. Every code must be in [0, bins).
+  // codes [frames, count], each in [0, bins) → latent [frames, output].
   void decode(const int32_t* codes, int64_t frames, int count, float* latent) const;
-  // The projections of the latent in which both chains search, [frames, dimension]; for checks.
-  std::vector<float> project(const float* latent, int64_t frames, bool acoustic) const;
+  // Throws Error(kBadOption) for a code of the host's that no codebook has.
+  void check(std::span<const int32_t> codes) const;
+  // The projections of a latent of the host's, in which both chains search, [frames, dimension]; for checks.
+  std::vector<float> project(std::span<const float> latent, bool acoustic) const;
 
  private:
   struct Chain {

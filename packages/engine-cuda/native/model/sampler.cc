@@ -73,6 +73,13 @@ int sample(std::span<const float> logits, const SamplingRule& rule, float unifor
   return last;
 }
 
+int draw(std::span<float> logits, const DrawData& how, const int32_t* recent) {
+  const auto favored = static_cast<size_t>(how.favored);
+  if (how.recent_count > 0) penalize(logits, {recent + how.recent, static_cast<size_t>(how.recent_count)}, how.penalty);
+  if (how.favor != 0 && how.favored >= 0 && favored < logits.size()) logits[favored] += how.favor;
+  return sample(logits, {how.temperature, how.top_k, how.top_p}, how.uniform);
+}
+
 void penalize(std::span<float> logits, std::span<const int32_t> recent, float penalty) {
   std::vector<int32_t> tokens(recent.begin(), recent.end());
   std::sort(tokens.begin(), tokens.end());

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "model/device_data.h"
+
 namespace moshi {
 
 struct SamplingRule {
@@ -22,6 +24,9 @@ std::vector<float> token_weights(std::span<const float> logits, const SamplingRu
 
 // One token. `uniform` in [0, 1) picks a point on the line of weights in order of token id.
 int sample(std::span<const float> logits, const SamplingRule& rule, float uniform);
+
+// A token of logits that penalty and favor change first.
+int draw(std::span<float> logits, const DrawData& how, const int32_t* recent);
 
 // Divides positive and multiplies negative logits of the tokens in `recent` by `penalty`, each token once.
 void penalize(std::span<float> logits, std::span<const int32_t> recent, float penalty);

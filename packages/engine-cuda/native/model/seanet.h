@@ -12,16 +12,13 @@
 
 namespace moshi {
 
-using SeanetState = std::vector<ConvState>;  // one entry a convolution, in order
-
 class Seanet {
  public:
-  static Seanet encoder(const Weights& weights, const MimiConfig& config);
-  static Seanet decoder(const Weights& weights, const MimiConfig& config);
+  static Seanet encoder(const Weights& weights, const MimiConfig& config, StreamLayout& layout);
+  static Seanet decoder(const Weights& weights, const MimiConfig& config, StreamLayout& layout);
 
-  SeanetState make_state() const;
-  // x [time, channels in] → y [time out, channels out].
-  void forward(SeanetState& state, const float* x, int64_t time, int64_t channels, float* y) const;
+  // x [streams, time, channels in] → y [streams, time out, channels out].
+  void forward(const Streams& streams, const float* x, int64_t time, int64_t channels, float* y) const;
 
  private:
   struct Residual {
@@ -33,9 +30,9 @@ class Seanet {
 
   explicit Seanet(const Weights& weights, const MimiConfig::Seanet& config)
       : backend_(weights.backend()), config_(config) {}
-  // Values of the widest tensor on the way.
+  // Values of the widest tensor of a stream on the way.
   int64_t widest(int64_t time, int64_t channels) const;
-  void add_residuals(const Weights& weights, const std::string& prefix, int64_t channels);
+  void add_residuals(const Weights& weights, const std::string& prefix, int64_t channels, StreamLayout& layout);
 
   Backend& backend_;
   MimiConfig::Seanet config_;

@@ -1,9 +1,9 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
-#include "model/workspace.h"
 
 namespace moshi {
 
@@ -31,6 +31,14 @@ Transformer::Transformer(const Weights& weights, const std::string& prefix, cons
                 config.max_period};
   activation_ = gated_ ? parse_activation(config.gating) : Activation::Gelu;
   for (int i = 0; i < config.layers; ++i) load_layer(weights, prefix + ".layers." + std::to_string(i) + ".", sets);
+  // float32 throughout, like the reference: at large positions the rounding of an angle is part of the model.
+  for (int i = 0; attention_.rope && i < head_dim / 2; ++i)
+    frequencies_.push_back(
+        std::exp(static_cast<float>(i) * (-std::log(config.max_period) * 2.0f / static_cast<float>(head_dim))));
+  const bool sines = config.positions == "sin" || config.positions == "sin_rope";
+  const int64_t half = config.dim / 2;
+  for (int64_t i = 0; sines && i < half; ++i)
+    periods_.push_back(std::pow(config.max_period, static_cast<float>(i) / static_cast<float>(half - 1)));
 }
 
 void Transformer::load_layer(const Weights& weights, const std::string& prefix, WeightSets sets) {
@@ -79,8 +87,35 @@ TransformerState Transformer::make_state(int64_t capacity, KvType type) const {
   return state;
 }
 
-void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
-  const int64_t n = static_cast<int64_t>(rows.size()), dim = config_.dim;
+Rows Transformer::place(Working& memory, std::span<const Row> rows) const {
+  std::vector<RowData> data;
+  std::vector<float> rotations, sines;
+  for (const Row& row : rows) {
+    row.cache->reserve(backend_, row.position + 1);
+    data.push_back({row.cache->table(), static_cast<int32_t>(row.first), static_cast<int32_t>(row.position)});
+    for (const float frequency : frequencies_) {
+      const float angle = frequency * static_cast<float>(row.position);
+      rotations.push_back(std::cos(angle));
+      rotations.push_back(std::sin(angle));
+    }
+    const auto add = [&](float (*wave)(float)) {
+      for (const float period : periods_)
+        sines.push_back(config_.positional_scale * wave(static_cast<float>(row.position) / period));
+    };
+    add([](float phase) { return std::cos(phase); });
+    add([](float phase) { return std::sin(phase); });
+  }
+  Rows out{.host = rows,
+           .data = memory.placed(std::span<const RowData>(data)),
+           .rotation = static_cast<int64_t>(2 * frequencies_.size()),
+           .sine = static_cast<int64_t>(2 * periods_.size())};
+  if (!rotations.empty()) out.rotations = memory.placed(std::span<const float>(rotations));
+  if (!sines.empty()) out.sines = memory.placed(std::span<const float>(sines));
+  return out;
+}
+
+void Transformer::forward(float* x, const Rows& rows, int set) const {
+  const int64_t n = rows.count(), dim = config_.dim;
   const int64_t qkv_width = attention_.q_width() + 2 * attention_.kv_width();
   Working memory(backend_);
   float* normed = memory.floats(n * dim);
@@ -88,8 +123,7 @@ void Transformer::forward(float* x, std::span<const Row> rows, int set) const {
   float* update = memory.floats(n * dim);
   float* wide = memory.floats(n * hidden_ * (gated_ ? 2 : 1));
   float* narrow = memory.floats(n * hidden_);
-  if (config_.positions == "sin" || config_.positions == "sin_rope")
-    backend_.add_sin_positions(x, rows, dim, config_.max_period, config_.positional_scale);
+  if (rows.sines) backend_.add_scaled(x, rows.sines, nullptr, n, dim);
 
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];

@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -39,8 +40,10 @@ class Transformer {
 
   const TransformerConfig& config() const { return config_; }
   TransformerState make_state(int64_t capacity, KvType type = KvType::F32) const;
+  // Lays rows down on the device, in `memory`, and makes room for them in their rings.
+  Rows place(Working& memory, std::span<const Row> rows) const;
   // x [rows, dim] in place.
-  void forward(float* x, std::span<const Row> rows, int weight_set = 0) const;
+  void forward(float* x, const Rows& rows, int weight_set = 0) const;
 
  private:
   struct Layer {
@@ -57,7 +60,9 @@ class Transformer {
   Activation activation_;
   bool gated_;
   std::vector<Layer> layers_;
-  int64_t hidden_ = 0;  // the widest feed-forward layer
+  int64_t hidden_ = 0;              // the widest feed-forward layer
+  std::vector<float> frequencies_;  // of rope, [head_dim / 2]
+  std::vector<float> periods_;      // of sinusoidal positions, [dim / 2]
 };
 
 }  // namespace moshi

@@ -44,6 +44,18 @@ class Working {
 
   // Not zeroed.
   float* floats(int64_t count) { return workspace_.take(backend_, count); }
+  int32_t* ints(int64_t count) { return array<int32_t>(count); }
+  template <typename T>
+  T* array(int64_t count) {
+    return reinterpret_cast<T*>(floats(count * static_cast<int64_t>(sizeof(T)) / 4 + 1));
+  }
+  // A copy of what the host has.
+  template <typename T>
+  T* placed(std::span<const T> host) {
+    T* out = array<T>(static_cast<int64_t>(host.size()));
+    backend_.write(out, host.data(), static_cast<int64_t>(host.size()));
+    return out;
+  }
 
  private:
   Backend& backend_;

@@ -5,7 +5,6 @@
 #include "model/generation.h"
 #include "runtime/bench_parts.h"
 #include "runtime/plain_reader.h"
-#include "runtime/side_by_side.h"
 
 namespace moshi {
 
@@ -41,14 +40,12 @@ struct Conversation {
   Generation generation;
   MimiState encoder, decoder;
   std::vector<int32_t> codes, tokens;
-  std::vector<float> sound;
 };
 
 // Conversations that are stepped together.
 class Group {
  public:
-  Group(const Lm& lm, const Mimi& mimi, TimedBackend& backend, int threads, int count)
-      : lm_(lm), mimi_(mimi), backend_(backend), threads_(threads) {
+  Group(const Lm& lm, const Mimi& mimi, TimedBackend& backend, int count) : lm_(lm), mimi_(mimi), backend_(backend) {
     const LmConfig& config = lm.config();
     heard_ = config.user_codebooks();
     spoken_ = config.own_codebooks();
@@ -60,8 +57,7 @@ class Group {
       sampling.text_seed = sampling.audio_seed = static_cast<uint64_t>(i);
       all_.push_back({Generation(lm, sampling), mimi.make_encoder(), mimi.make_decoder(),
                       std::vector<int32_t>(static_cast<size_t>(std::max(1, heard_))),
-                      std::vector<int32_t>(static_cast<size_t>(1 + spoken_)),
-                      std::vector<float>(static_cast<size_t>(mimi.frame_samples()))});
+                      std::vector<int32_t>(static_cast<size_t>(1 + spoken_))});
     }
     for (Conversation& one : all_) {
       generations_.push_back(&one.generation);
@@ -74,11 +70,10 @@ class Group {
     const std::vector<float> pcm = noise(mimi_.frame_samples(), count_++);
     const auto each = [&](int codebooks, auto task) {
       return milliseconds([&] {
-        if (codebooks > 0) side_by_side(backend_, threads_, all_.size(), [&](size_t i) { task(all_[i]); });
+        if (codebooks > 0) backend_.share(static_cast<int64_t>(all_.size()), task);
       });
     };
-    out.encode =
-        each(heard_, [&](Conversation& one) { mimi_.encode(one.encoder, pcm.data(), 1, heard_, one.codes.data()); });
+    out.encode = each(heard_, [&](int64_t begin, int64_t end) { encode(begin, end, pcm); });
     Beside beside(reader);
     out.lm = milliseconds([&] {
       backend_.begin(Part::Embeddings);
@@ -86,10 +81,7 @@ class Group {
       out.costs = backend_.end();
     });
     out.reading = beside.reading();
-    out.decode = each(spoken_, [&](Conversation& one) {
-      one.generation.emitted(one.tokens);
-      mimi_.decode(one.decoder, one.tokens.data() + 1, 1, spoken_, one.sound.data());
-    });
+    out.decode = each(spoken_, [&](int64_t begin, int64_t end) { decode(begin, end); });
     return out;
   }
 
@@ -105,10 +97,36 @@ class Group {
   }
 
  private:
+  void encode(int64_t begin, int64_t end, const std::vector<float>& pcm) {
+    const auto codebooks = static_cast<size_t>(heard_);
+    std::vector<MimiState*> states;
+    std::vector<float> sound;
+    for (int64_t i = begin; i < end; ++i) {
+      states.push_back(&all_[static_cast<size_t>(i)].encoder);
+      sound.insert(sound.end(), pcm.begin(), pcm.end());
+    }
+    std::vector<int32_t> codes(states.size() * codebooks);
+    mimi_.encode(states, sound.data(), 1, heard_, codes.data());
+    for (size_t i = 0; i < states.size(); ++i)
+      std::copy_n(&codes[i * codebooks], codebooks, all_[static_cast<size_t>(begin) + i].codes.data());
+  }
+  void decode(int64_t begin, int64_t end) {
+    std::vector<MimiState*> states;
+    std::vector<int32_t> codes;
+    for (int64_t i = begin; i < end; ++i) {
+      Conversation& one = all_[static_cast<size_t>(i)];
+      one.generation.emitted(one.tokens);
+      states.push_back(&one.decoder);
+      codes.insert(codes.end(), one.tokens.begin() + 1, one.tokens.begin() + 1 + spoken_);
+    }
+    std::vector<float> sound(states.size() * static_cast<size_t>(mimi_.frame_samples()));
+    mimi_.decode(states, codes.data(), 1, spoken_, sound.data());
+  }
+
   const Lm& lm_;
   const Mimi& mimi_;
   TimedBackend& backend_;
-  int threads_, heard_, spoken_;
+  int heard_, spoken_;
   std::vector<Conversation> all_;
   std::vector<Generation*> generations_;
   std::vector<StepInput> inputs_;
@@ -159,7 +177,7 @@ std::vector<FrameTimes> Bench::frames(const std::vector<int>& sessions, int64_t 
   PlainReader reader(*backend_, kernels_, std::min<uint64_t>(kBesideBytes, size_));
   std::vector<Group> groups;
   groups.reserve(sessions.size());
-  for (const int count : sessions) groups.emplace_back(*lm_, *mimi_, *timed_, threads(), count);
+  for (const int count : sessions) groups.emplace_back(*lm_, *mimi_, *timed_, count);
   for (Group& group : groups) {
     // A first frame may run no model; after the second the rings have a page to fill them from.
     for (int i = 0; i < 2; ++i) group.frame(reader);

@@ -71,7 +71,7 @@ std::unique_ptr<Lm> LmFile::load(Backend& backend, bool live) const {
   return std::make_unique<Lm>(weights, config_, live, kv());
 }
 
-Checkpoint::Checkpoint(const CheckpointFiles& files, std::unique_ptr<CpuBackend> owned)
+Checkpoint::Checkpoint(const CheckpointFiles& files, std::unique_ptr<Backend> owned)
     : backend(std::move(owned)), tokenizer(files.tokenizer) {
   mimi = load_mimi(files.mimi, files.mimi_config, *backend, codec_precision(files.mimi));
   const LmFile file(files);

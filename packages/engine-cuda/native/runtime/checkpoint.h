@@ -65,9 +65,9 @@ std::unique_ptr<Mimi> load_mimi(const std::string& weights, const std::string& c
 struct Checkpoint {
   // Throws Error when the files do not form one speech-to-speech model at 24 kHz and 12.5 frames a second. Depth
   // weights that only ever draw what a conversation is given are left out.
-  Checkpoint(const CheckpointFiles& files, std::unique_ptr<CpuBackend> backend);
+  Checkpoint(const CheckpointFiles& files, std::unique_ptr<Backend> backend);
 
-  std::unique_ptr<CpuBackend> backend;
+  std::unique_ptr<Backend> backend;
   std::unique_ptr<Lm> lm;
   std::unique_ptr<Mimi> mimi;
   SentencePiece tokenizer;

@@ -6,7 +6,6 @@
 
 #include "core/error.h"
 #include "model/persona.h"
-#include "runtime/side_by_side.h"
 
 namespace moshi {
 
@@ -251,41 +250,70 @@ void Engine::prompt(Session& session) {
   for (const auto& tell : std::exchange(session.when_prompted, {})) tell();
 }
 
-// The codec of each session is work of its own: with many sessions every thread takes one, with few they share one's.
-void Engine::encode(Session& session) {
+void Engine::encode(std::span<const std::shared_ptr<Session>> sessions) {
   const LmConfig& config = checkpoint_->lm->config();
+  const Mimi& mimi = *checkpoint_->mimi;
+  const auto frame = static_cast<size_t>(mimi.frame_samples()), count = static_cast<size_t>(config.user_codebooks());
   Stopwatch watch;
-  session.codes.resize(static_cast<size_t>(config.user_codebooks()));
-  checkpoint_->mimi->encode(session.encoder, session.result.pcm.data(), 1, config.user_codebooks(),
-                            session.codes.data());
-  // Moshi ignores the first frame; the codec's padding at the start must come again with the first one that counts.
-  if (config.dialect == Dialect::Moshi && session.generation.steps() == 0) {
+  std::vector<MimiState*> states;
+  std::vector<float> pcm;
+  std::vector<int32_t> codes(sessions.size() * count);
+  pcm.reserve(sessions.size() * frame);
+  for (const auto& session : sessions) {
+    states.push_back(&session->encoder);
+    pcm.insert(pcm.end(), session->result.pcm.begin(), session->result.pcm.end());
+  }
+  mimi.encode(states, pcm.data(), 1, config.user_codebooks(), codes.data());
+  const double ms = watch.lap();
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    Session& session = *sessions[i];
+    session.codes.assign(&codes[i * count], &codes[i * count] + count);
+    session.result.encode_ms = ms;
+    if (config.dialect != Dialect::Moshi || session.generation.steps() > 0) continue;
+    // Moshi ignores the first frame; the codec's padding at the start must come again with the first one that counts.
     session.encoder.reset();
     session.decoder.reset();
   }
-  session.result.encode_ms = watch.lap();
 }
 
-void Engine::decode(Session& session) {
-  FrameResult& result = session.result;
-  result.decode_ms = 0;
-  result.token = -1;
-  result.text.reset();
-  result.pcm.clear();
-  std::vector<int32_t> tokens;
-  if (!session.generation.emitted(tokens)) return;
-  Stopwatch watch;
+void Engine::decode(std::span<const std::shared_ptr<Session>> sessions) {
   const Mimi& mimi = *checkpoint_->mimi;
-  result.pcm.resize(static_cast<size_t>(mimi.frame_samples()));
-  mimi.decode(session.decoder, tokens.data() + 1, 1, checkpoint_->lm->config().own_codebooks(), result.pcm.data());
-  result.decode_ms = watch.lap();
-  result.token = tokens[0];
+  const auto frame = static_cast<size_t>(mimi.frame_samples());
+  const int count = checkpoint_->lm->config().own_codebooks();
+  std::vector<Session*> speaking;
+  std::vector<MimiState*> states;
+  std::vector<int32_t> tokens, codes;
+  for (const auto& session : sessions) {
+    FrameResult& result = session->result;
+    result.decode_ms = 0;
+    result.token = -1;
+    result.text.reset();
+    result.pcm.clear();
+    if (!session->generation.emitted(tokens)) continue;
+    result.token = tokens[0];
+    speaking.push_back(session.get());
+    states.push_back(&session->decoder);
+    codes.insert(codes.end(), tokens.begin() + 1, tokens.begin() + 1 + count);
+  }
+  if (speaking.empty()) return;
+  Stopwatch watch;
+  std::vector<float> pcm(speaking.size() * frame);
+  mimi.decode(states, codes.data(), 1, count, pcm.data());
+  const double ms = watch.lap();
+  for (size_t i = 0; i < speaking.size(); ++i) {
+    speaking[i]->result.pcm.assign(&pcm[i * frame], &pcm[i * frame] + frame);
+    speaking[i]->result.decode_ms = ms;
+  }
 }
 
 void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
   const LmConfig& config = checkpoint_->lm->config();
-  CpuBackend& backend = *checkpoint_->backend;
-  side_by_side(backend, backend.threads(), ready.size(), [&](size_t i) { encode(*ready[i]); });
+  const auto codec = [&](void (Engine::*work)(std::span<const std::shared_ptr<Session>>)) {
+    checkpoint_->backend->share(static_cast<int64_t>(ready.size()), [&](int64_t begin, int64_t end) {
+      (this->*work)({ready.data() + begin, static_cast<size_t>(end - begin)});
+    });
+  };
+  codec(&Engine::encode);
   std::vector<Generation*> generations;
   std::vector<StepInput> user;
   for (const auto& session : ready) {
@@ -296,7 +324,7 @@ void Engine::step(const std::vector<std::shared_ptr<Session>>& ready) {
   Stopwatch watch;
   Generation::step(*checkpoint_->lm, generations, user);
   const double lm_ms = watch.lap();
-  side_by_side(backend, backend.threads(), ready.size(), [&](size_t i) { decode(*ready[i]); });
+  codec(&Engine::decode);
 
   for (const auto& session : ready) {
     FrameResult& result = session->result;

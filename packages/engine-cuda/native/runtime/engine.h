@@ -49,8 +49,9 @@ class Engine {
  private:
   void run();
   void step(const std::vector<std::shared_ptr<Session>>& ready);
-  void encode(Session& session);
-  void decode(Session& session);
+  // Of sessions that take a turn of the codec together.
+  void encode(std::span<const std::shared_ptr<Session>> sessions);
+  void decode(std::span<const std::shared_ptr<Session>> sessions);
   static void start_over(Session& session, int resets);
   // A failure of the task is reported to these sessions and ends them; the engine goes on.
   void guarded(const std::vector<std::shared_ptr<Session>>& sessions, const std::function<void()>& task);

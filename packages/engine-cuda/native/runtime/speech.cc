@@ -138,7 +138,7 @@ int32_t Speech::pad() {
   return config_.text_padding;
 }
 
-int32_t Speech::guide(int32_t drawn, std::span<const float> logits, int64_t position) {
+int32_t Speech::guide(int32_t drawn, const TextLogits& logits, int64_t position) {
   position_ = position;
   if (queue_.empty() || !has_floor()) return own(drawn, logits);
   muted_ = 0;
@@ -156,7 +156,7 @@ int32_t Speech::guide(int32_t drawn, std::span<const float> logits, int64_t posi
 }
 
 // The model's own token, unless it has to be silent or to begin.
-int32_t Speech::own(int32_t drawn, std::span<const float> logits) {
+int32_t Speech::own(int32_t drawn, const TextLogits& text_logits) {
   const bool quiet = drawn == config_.text_padding || drawn == config_.text_end_padding;
   if (muted_ > 0) --muted_;
   if (say_only_ || muted_ > 0) return pad();
@@ -165,6 +165,7 @@ int32_t Speech::own(int32_t drawn, std::span<const float> logits) {
   if (must_begin_ && announced_ && quiet) {
     announced_ = must_begin_ = false;
     int32_t best = drawn;
+    const std::vector<float> logits = text_logits();
     for (int32_t token = 0; token < static_cast<int32_t>(logits.size()); ++token)
       if (begins_word(token) &&
           (best == drawn || logits[static_cast<size_t>(token)] > logits[static_cast<size_t>(best)]))

@@ -51,7 +51,7 @@ class Speech : public TextGuide {
   // Whether the user's side of the coming step has sound.
   void hear(bool sound);
 
-  int32_t guide(int32_t drawn, std::span<const float> logits, int64_t position) override;
+  int32_t guide(int32_t drawn, const TextLogits& logits, int64_t position) override;
 
   // Events up to this place of the text stream, oldest first. `before` leaves out what ends at the place itself.
   std::vector<SayEvent> events(int64_t position, bool before);
@@ -67,7 +67,7 @@ class Speech : public TextGuide {
   };
   bool begins_word(int32_t token) const;
   bool has_floor();
-  int32_t own(int32_t drawn, std::span<const float> logits);
+  int32_t own(int32_t drawn, const TextLogits& logits);
   int32_t between_words(Utterance& one, int32_t drawn, int64_t position);
   int32_t next_token(Utterance& one, int64_t position);
   void end(const Utterance& one, int64_t position);

@@ -30,14 +30,12 @@ Cost Costs::total() const {
 void TimedBackend::begin(Part part) {
   costs_ = {};
   part_ = part;
-  drawing_ = false;
   last_ = Clock::now();
 }
 
 void TimedBackend::enter(Part part) {
-  spend(drawing_ ? Part::Sampling : part_, Kind::Rest, Clock::now());
+  spend(part_, Kind::Rest, Clock::now());
   part_ = part;
-  drawing_ = false;
 }
 
 Costs TimedBackend::end() {
@@ -57,7 +55,7 @@ Matrix TimedBackend::labelled(Matrix matrix) {
   return matrix;
 }
 
-const TimedBackend::Label* TimedBackend::label(const Matrix& matrix) const {
+const Part* TimedBackend::label(const Matrix& matrix) const {
   const auto it = label_of_.find(matrix.data.get());
   return it == label_of_.end() ? nullptr : &labels_[static_cast<size_t>(it->second)];
 }
@@ -65,15 +63,14 @@ const TimedBackend::Label* TimedBackend::label(const Matrix& matrix) const {
 template <typename Run>
 void TimedBackend::timed(Kind kind, const Matrix* matrix, const Cost& cost, Run run) {
   if (within_.load(std::memory_order_relaxed)) return run();
-  const Label* of = matrix ? label(*matrix) : nullptr;
+  const Part* of = matrix ? label(*matrix) : nullptr;
   // What lies between two operations is the loop around the model.
-  spend(drawing_ ? Part::Sampling : part_, Kind::Rest, Clock::now());
-  if (of) part_ = of->part;
+  spend(part_, Kind::Rest, Clock::now());
+  if (of) part_ = *of;
   // Only lookups are the embeddings': what follows them belongs to the first layer.
   if (!of && part_ == Part::Embeddings) part_ = Part::Temporal;
   run();
   spend(part_, kind, Clock::now());
-  drawing_ = of && of->head;
   Cost& sum = costs_.by[static_cast<size_t>(part_)][static_cast<size_t>(kind)];
   sum.weight_bytes += cost.weight_bytes;
   sum.kv_bytes += cost.kv_bytes;
@@ -116,21 +113,16 @@ void TimedBackend::add_scaled(float* x, const float* update, const float* scale,
 }
 
 void TimedBackend::add_bias(float* y, const float* bias, int64_t n, int64_t dim) {
-  if (within_.load(std::memory_order_relaxed)) return inner_.add_bias(y, bias, n, dim);
-  const bool drawing = drawing_;
-  drawing_ = false;
   timed(Kind::Rest, nullptr, {}, [&] { inner_.add_bias(y, bias, n, dim); });
-  drawing_ = drawing;  // a head may end in one
 }
 
-void TimedBackend::append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) {
+void TimedBackend::append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) {
   timed(Kind::Attention, nullptr, {}, [&] { inner_.append(shape, layer, qkv, rows); });
 }
 
-void TimedBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out,
-                          std::span<const Row> rows) {
+void TimedBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) {
   Cost cost;
-  for (const Row& row : rows) {
+  for (const Row& row : rows.host) {
     const auto seen = static_cast<uint64_t>(row.position - row.first + 1);
     const KvCache& cache = *row.cache;
     // Keys and values of one position in one layer.
@@ -140,20 +132,24 @@ void TimedBackend::attend(const AttentionShape& shape, int layer, const float* q
   timed(Kind::Attention, nullptr, cost, [&] { inner_.attend(shape, layer, qkv, out, rows); });
 }
 
-void TimedBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) {
+void TimedBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) {
   const Cost cost{0, table.bytes, 0, static_cast<double>(n) * static_cast<double>(table.rows * table.cols)};
-  timed(Kind::Rest, &table, cost, [&] { inner_.nearest(table, x, codes, n); });
+  timed(Kind::Rest, &table, cost, [&] { inner_.nearest(table, x, codes, stride, n); });
 }
 
-void TimedBackend::each(int64_t count, const std::function<void(int64_t)>& task) {
-  const auto run = [&] {
-    const bool outermost = !within_.exchange(true);
-    inner_.each(count, task);
-    if (outermost) within_ = false;
-  };
-  // Tokens drawn beside one another are what follows a head, as one token is.
-  if (drawing_) return run();
-  timed(Kind::Rest, nullptr, {}, run);
+void TimedBackend::draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card,
+                        int32_t* drawn, int32_t* taken) {
+  spend(part_, Kind::Rest, Clock::now());
+  inner_.draw(rows, recent, logits, n, card, drawn, taken);
+  spend(Part::Sampling, Kind::Rest, Clock::now());
+}
+
+void TimedBackend::share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) {
+  timed(Kind::Rest, nullptr, {}, [&] {
+    within_ = true;
+    inner_.share(count, task);
+    within_ = false;
+  });
 }
 
 LabelledFile::LabelledFile(const TensorFile& file, TimedBackend& backend) : file_(file), backend_(backend) {
@@ -164,7 +160,7 @@ LabelledFile::LabelledFile(const TensorFile& file, TimedBackend& backend) : file
                       : begins(name, "text_linear") || begins(name, "extra_he") ? Part::TextHead
                                                                                 : Part::Embeddings;
     label_at_[info.offset] = static_cast<int>(backend.labels_.size());
-    backend.labels_.push_back({part, begins(name, "linears.") || begins(name, "text_linear")});
+    backend.labels_.push_back(part);
   }
 }
 

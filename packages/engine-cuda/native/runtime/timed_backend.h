@@ -58,9 +58,12 @@ class TimedBackend : public Backend {
 
   std::string name() const override { return inner_.name(); }
   Buffer allocate(size_t floats) override { return inner_.allocate(floats); }
-  void copy(float* to, const float* from, size_t floats) override { inner_.copy(to, from, floats); }
-  void write(float* to, const float* host, size_t floats) override { inner_.write(to, host, floats); }
-  void read(float* host, const float* from, size_t floats) override { inner_.read(host, from, floats); }
+  void copy_bytes(void* to, const void* from, size_t bytes) override { inner_.copy_bytes(to, from, bytes); }
+  void write_bytes(void* to, const void* host, size_t bytes) override { inner_.write_bytes(to, host, bytes); }
+  void read_bytes(void* host, const void* from, size_t bytes) override { inner_.read_bytes(host, from, bytes); }
+  void copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t rows) override {
+    inner_.copy_rows(to, to_pitch, from, from_pitch, width, rows);
+  }
   Workspace& workspace() override { return inner_.workspace(); }
   Matrix pack(const StoredMatrix& stored) override;
   Matrix pack_table(StoredMatrix stored) override;
@@ -77,36 +80,31 @@ class TimedBackend : public Backend {
   void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) override {
     inner_.clear_absent(ids, id_stride, y, n, dim);
   }
-  void add_sin_positions(float* x, std::span<const Row> rows, int64_t dim, float max_period, float scale) override {
-    inner_.add_sin_positions(x, rows, dim, max_period, scale);
-  }
-  void window(const ConvWindow& shape, Past past, float* memory, const float* x, float* out) override {
-    inner_.window(shape, past, memory, x, out);
+  bool unfolds() const override { return inner_.unfolds(); }
+  void window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) override {
+    inner_.window(shape, streams, x, out);
   }
   void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
                       int64_t channels) override {
     inner_.scale_channels(x, weight, out, rows, taps, channels);
   }
-  void overlap_add(const float* columns, bool past, float* memory, float* y, int64_t time, int stride, int taps,
-                   int64_t channels) override {
-    inner_.overlap_add(columns, past, memory, y, time, stride, taps, channels);
+  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) override {
+    inner_.overlap_add(shape, streams, columns, y);
   }
-  void append(const AttentionShape& shape, int layer, float* qkv, std::span<const Row> rows) override;
-  void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, std::span<const Row> rows) override;
-  void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t n) override;
-  void each(int64_t count, const std::function<void(int64_t)>& task) override;
+  void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
+  void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
+  void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
+  void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
+            int32_t* taken) override;
+  void share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) override;
+  void program(std::span<const uint64_t> key, const std::function<void()>& body) override { inner_.program(key, body); }
+  void each(int64_t count, const std::function<void(int64_t)>& task) override { inner_.each(count, task); }
 
  private:
   friend class LabelledFile;
   using Clock = std::chrono::steady_clock;
-  // What a tensor is for. After a head comes the draw of a token.
-  struct Label {
-    Part part;
-    bool head;
-  };
-
   Matrix labelled(Matrix matrix);
-  const Label* label(const Matrix& matrix) const;
+  const Part* label(const Matrix& matrix) const;
   void spend(Part part, Kind kind, Clock::time_point until);
   // Runs an operation of the current part, or of that of `matrix`.
   template <typename Run>
@@ -114,15 +112,14 @@ class TimedBackend : public Backend {
 
   Backend& inner_;
   std::atomic<int> reading_{-1};  // of the tensor that was last read: its label's number
-  std::vector<Label> labels_;
+  std::vector<Part> labels_;
   std::unordered_map<const void*, int> label_of_;
   uint64_t packed_ = 0;
 
   Costs costs_;
   Part part_ = Part::Embeddings;
-  bool drawing_ = false;  // the last operation was a head's
   Clock::time_point last_;
-  std::atomic<bool> within_{false};  // each(): its tasks' operations are not told apart
+  std::atomic<bool> within_{false};  // share(): its tasks' operations are not told apart
 };
 
 // A file of a language model that tells the backend what is packed is for.

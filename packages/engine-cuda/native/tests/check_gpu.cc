@@ -142,12 +142,14 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps) {
     qkv = normal(2 * width);
     rows = {{&caches[0], p, 0}, {&caches[1], p, 0}};
     // The second stops early, so that its last page is not there.
-    cpu.append(shape, kLayer, qkv.data(), {rows.data(), p <= 41 ? 2u : 1u});
+    rows.resize(p <= 41 ? 2 : 1);
+    for (const Row& row : rows) row.cache->reserve(cpu, p + 1);
+    cpu.append(shape, kLayer, qkv.data(), {.host = rows});
   }
   qkv = normal(3 * width);
   rows = {{&caches[1], lasts[0], firsts[0]}, {&caches[0], lasts[1], firsts[1]}, {&caches[1], lasts[2], firsts[2]}};
   Floats want(static_cast<size_t>(3 * shape.q_width()));
-  cpu.attend(shape, kLayer, qkv.data(), want.data(), rows);
+  cpu.attend(shape, kLayer, qkv.data(), want.data(), {.host = rows});
 
   std::vector<std::vector<const char*>> pages;
   std::vector<RowData> device_rows;

@@ -153,7 +153,7 @@ void check_nearest(const char* isa) {
   const std::vector<float> table = matrix_floats(stored);
   const Matrix matrix = backend.pack(stored);
   std::vector<int32_t> codes(50);
-  backend.nearest(matrix, table.data(), codes.data(), 50);
+  backend.nearest(matrix, table.data(), codes.data(), 1, 50);
   bool right = true;
   for (int i = 0; i < 49; ++i) right &= codes[static_cast<size_t>(i)] == i;
   expect(right, std::string(isa) + " nearest finds each entry itself");
@@ -202,17 +202,21 @@ void check_attention(const char* isa, KvType type) {
     KvCache cache(type, 2, capacity, shape.kv_heads, dim), other(type, 2, capacity, shape.kv_heads, dim);
     std::vector<float> qkv, out(static_cast<size_t>(shape.q_width())), same(out);
     Row row{&cache, 0, 0}, twin{&other, 0, 0};
+    std::vector<float> turn;
+    for (int64_t i = 0; i < dim / 2; ++i) turn.insert(turn.end(), {0.6f, 0.8f});
     for (int64_t p = 0; p < steps; ++p) {
       row = {&cache, p, std::max<int64_t>(0, p - 66)};
       twin = {&other, p, row.first};
       qkv = normal(static_cast<size_t>(width));
       std::vector<float> copy(qkv);
-      one.append(shape, 1, qkv.data(), {&row, 1});
-      three.append(shape, 1, copy.data(), {&twin, 1});
+      cache.reserve(one, p + 1);
+      other.reserve(three, p + 1);
+      one.append(shape, 1, qkv.data(), {.host = {&row, 1}, .rotations = turn.data()});
+      three.append(shape, 1, copy.data(), {.host = {&twin, 1}, .rotations = turn.data()});
     }
-    one.attend(shape, 1, qkv.data(), out.data(), {&row, 1});
-    three.attend(shape, 1, qkv.data(), same.data(), {&twin, 1});
-    const std::vector<float> keys = cache.read(1, false, capacity), values = cache.read(1, true, capacity);
+    one.attend(shape, 1, qkv.data(), out.data(), {.host = {&row, 1}});
+    three.attend(shape, 1, qkv.data(), same.data(), {.host = {&twin, 1}});
+    const std::vector<float> keys = cache.read(one, 1, false, capacity), values = cache.read(one, 1, true, capacity);
     double error = 0;
     for (int h = 0; h < shape.heads; ++h) {
       std::vector<double> weights, want(static_cast<size_t>(dim));

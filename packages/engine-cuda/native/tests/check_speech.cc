@@ -26,7 +26,8 @@ struct Stage {
 
   int32_t step(int32_t drawn) {
     const std::vector<float> logits(static_cast<size_t>(config.text_card_out), 0.0f);
-    tokens.push_back(speech.guide(drawn, logits, position));
+    tokens.push_back(speech.guide(
+        drawn, [&] { return logits; }, position));
     for (auto& event : speech.events(position, true)) events.push_back(std::move(event));
     for (auto& event : speech.events(position, false)) events.push_back(std::move(event));
     ++position;

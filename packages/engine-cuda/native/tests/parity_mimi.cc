@@ -82,6 +82,7 @@ class MimiCase {
 
   void run() {
     if (!fork_) one_shot();
+    together();
     for (const auto& [name, info] : expected_.tensors()) {
       std::smatch match;
       if (name == "codes_stream")
@@ -143,7 +144,7 @@ class MimiCase {
       const Floats& latent = recorder.rows["enc_latent"];
       for (const bool acoustic : {false, true}) {
         Recorder projected;
-        const Floats values = mimi_->quantizer().project(latent.data(), frames_, acoustic);
+        const Floats values = mimi_->quantizer().project(latent, acoustic);
         projected.tap()("p", values.data(), frames_, static_cast<int64_t>(values.size()) / frames_);
         close(acoustic ? "proj_acoustic" : "proj_semantic", projected.transposed("p"));
       }
@@ -238,6 +239,39 @@ class MimiCase {
       mimi_->encode(in, &audio_.at(static_cast<size_t>(f * samples())), 1, static_cast<int>(codebooks_),
                     &first[static_cast<size_t>(f * codebooks_)]);
     report_.same("batch_codes_row0", transposed(first, codebooks_), expected_.integers("batch_codes_row0"));
+  }
+
+  // Sessions in one call, one of which begins later and elsewhere, against each for itself.
+  void together() {
+    constexpr int64_t kLate = 2;
+    const int64_t steps = std::min<int64_t>(8, frames_ - kLate);
+    const auto s = static_cast<size_t>(samples()), q = static_cast<size_t>(codebooks_);
+    const auto frame = [&](int64_t f) { return audio_.begin() + f * samples(); };
+    std::vector<MimiState> in, out;
+    for (int i = 0; i < 3; ++i) in.push_back(encoder()), out.push_back(decoder());
+    std::vector<int32_t> all(3 * q), alone_codes, codes;
+    Floats pcm(3 * s), alone_pcm, sound;
+    MimiState single_in = encoder(), single_out = decoder();
+    for (int64_t f = 0; f < steps; ++f) {
+      const size_t n = f < kLate ? 2 : 3;
+      Floats heard(frame(f), frame(f + 1));
+      heard.insert(heard.end(), frame(f + 1), frame(f + 2));
+      if (n == 3) heard.insert(heard.end(), frame(f - kLate), frame(f - kLate + 1));
+      std::vector<MimiState*> ears, mouths;
+      for (size_t i = 0; i < n; ++i) ears.push_back(&in[i]), mouths.push_back(&out[i]);
+      mimi_->encode(ears, heard.data(), 1, static_cast<int>(q), all.data());
+      mimi_->decode(mouths, all.data(), 1, static_cast<int>(q), pcm.data());
+      if (n < 3) continue;
+      codes.insert(codes.end(), all.end() - codebooks_, all.end());
+      sound.insert(sound.end(), pcm.end() - samples(), pcm.end());
+      alone_codes.resize(codes.size());
+      alone_pcm.resize(sound.size());
+      mimi_->encode(single_in, &*frame(f - kLate), 1, static_cast<int>(q), &alone_codes[codes.size() - q]);
+      mimi_->decode(single_out, &alone_codes[codes.size() - q], 1, static_cast<int>(q), &alone_pcm[sound.size() - s]);
+    }
+    report_.same("codes of three sessions in one call", Ints(codes.begin(), codes.end()),
+                 Ints(alone_codes.begin(), alone_codes.end()));
+    report_.close("pcm of three sessions in one call", sound, alone_pcm);
   }
 
   const Case& one_;

@@ -175,7 +175,7 @@ class PersonaplexCase {
     report_.same("state_provided", Ints(one.provided().begin(), one.provided().end()),
                  expected_.integers("state_provided"));
     report_.same("state_offset", Ints{one.steps()}, expected_.integers("state_offset"));
-    report_.close("state_kv", ring_values(one), expected_.floats("state_kv"));
+    report_.close("state_kv", ring_values(lm_->backend(), one), expected_.floats("state_kv"));
     prefilled(one);
     wrapped();
     const size_t frames = static_cast<size_t>(expected_.info("gen_user").shape.at(2));
@@ -214,7 +214,7 @@ class PersonaplexCase {
     report_.same("prefill, cache", cache(one), cache(stepped));
     report_.same("prefill, provided", Ints(one.provided().begin(), one.provided().end()),
                  Ints(stepped.provided().begin(), stepped.provided().end()));
-    report_.close("prefill, state_kv", ring_values(one), expected_.floats("state_kv"));
+    report_.close("prefill, state_kv", ring_values(lm_->backend(), one), expected_.floats("state_kv"));
   }
 
   // The same run without traces, as the engine steps: depth steps whose result is given anyway are left out.

@@ -81,13 +81,13 @@ Forward step_by_step(const Lm& lm, const Safetensors& expected) {
   return out;
 }
 
-Floats ring_values(const Generation& one) {
+Floats ring_values(Backend& backend, const Generation& one) {
   const KvCache& kv = one.temporal().cache;
   const auto dim = static_cast<size_t>(kv.head_dim()), width = static_cast<size_t>(kv.width());
   Floats out;
   for (int layer = 0; layer < kv.layers(); ++layer)
     for (const bool values : {false, true}) {
-      const Floats ring = kv.read(layer, values, kv.capacity());
+      const Floats ring = kv.read(backend, layer, values, kv.capacity());
       for (size_t column = 0; column < width; column += dim)
         for (size_t at = column; at < ring.size(); at += width) out.insert(out.end(), &ring[at], &ring[at] + dim);
     }

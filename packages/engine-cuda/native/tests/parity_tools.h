@@ -56,7 +56,7 @@ Forward one_shot(const Lm& lm, const Safetensors& expected, const std::string& n
 // One position a call: fw_input, and fw_dep_tokens for the depth transformer.
 Forward step_by_step(const Lm& lm, const Safetensors& expected);
 // The temporal ring as cases store it, [layer, k/v, 1, heads, context, head_dim].
-Floats ring_values(const Generation& one);
+Floats ring_values(Backend& backend, const Generation& one);
 // Places without a value must be the same places; they are left out of the scale.
 void compare_masked(Report& report, const std::string& check, Floats got, Floats want);
 

@@ -109,7 +109,7 @@ class VoiceCase {
     while (!done) done = reader.read(lm_, mimi_.get(), one);
     report_.same(name + ", state_cache", Ints(one.cache().begin(), one.cache().end()),
                  expected_.integers("state_cache"));
-    report_.close(name + ", state_kv", ring_values(one), expected_.floats("state_kv"), tolerance);
+    report_.close(name + ", state_kv", ring_values(lm_.backend(), one), expected_.floats("state_kv"), tolerance);
     if (tolerance > 1e-4) return;
     const Remembered remembered = one.remember(*backend_);
     report_.same(name + ", gen_emitted", live(one), expected_.integers("gen_emitted"));
