@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "core/error.h"
@@ -19,8 +20,8 @@ constexpr int64_t kMost = int64_t{1} << 24;
   throw Error(kBadModel, "A matrix of " + std::to_string(s.rows) + " x " + std::to_string(s.cols) + " " + what + ".");
 }
 
-LinearForm form_of(const StoredMatrix& s) {
-  switch (s.type) {
+std::optional<LinearForm> form_of(DType type, int bits) {
+  switch (type) {
     case DType::F32:
       return LinearForm::F32;
     case DType::F16:
@@ -36,11 +37,11 @@ LinearForm form_of(const StoredMatrix& s) {
     case DType::I8:
       return LinearForm::I8;
     case DType::U8:
-      if (s.bits == 8) return LinearForm::U8;
-      if (s.bits == 4) return LinearForm::U4;
-      [[fallthrough]];
+      if (bits == 8) return LinearForm::U8;
+      if (bits == 4) return LinearForm::U4;
+      return std::nullopt;
     default:
-      refuse(s, "has elements the GPU does not multiply");
+      return std::nullopt;
   }
 }
 
@@ -88,6 +89,8 @@ void check(const StoredMatrix& s) {
   if (static_cast<int64_t>(s.scales.size()) != scales) refuse(s, "has " + std::to_string(s.scales.size()) + " scales");
   if (static_cast<int64_t>(s.offsets.size()) != (affine ? scales : 0))
     refuse(s, "has " + std::to_string(s.offsets.size()) + " offsets");
+  if (affine && s.bits == 4 && std::any_of(s.bytes.begin(), s.bytes.end(), [](char code) { return code & 0xf0; }))
+    refuse(s, "has codes of more than 4 bits");
 }
 
 void flip(char* bytes, int64_t count, int bits) {
@@ -157,31 +160,42 @@ void pack_row(const StoredMatrix& s, const PackedLayout& p, int64_t row, char* c
   }
 }
 
-}  // namespace
-
-PackedLayout packed_layout(const StoredMatrix& s) {
-  const LinearForm form = form_of(s);
-  check(s);
+PackedLayout layout(LinearForm form, int64_t rows, int64_t cols, int64_t group) {
   PackedLayout p;
-  p.form = form, p.rows = s.rows, p.cols = s.cols;
+  p.form = form, p.rows = rows, p.cols = cols;
   const int64_t columns = chunk_columns(form);
-  p.blocks = (s.cols + 31) / 32;
+  p.blocks = (cols + 31) / 32;
   // Codes come in whole blocks, as those of x do.
-  p.chunks = columns < 16 ? (s.cols + columns - 1) / columns : p.blocks * (32 / columns);
-  p.groups = s.type == DType::U8 ? s.cols / s.group : 0;
+  p.chunks = columns < 16 ? (cols + columns - 1) / columns : p.blocks * (32 / columns);
+  p.groups = form == LinearForm::U8 || form == LinearForm::U4 ? cols / group : 0;
   p.scale_bytes = scale_bytes(p);
   p.scales = 16 * p.rows * p.chunks;
   p.bytes = p.scales + (p.rows * p.scale_bytes + 15) / 16 * 16;
   return p;
 }
 
+}  // namespace
+
+PackedLayout packed_layout(const StoredMatrix& s) {
+  const std::optional<LinearForm> form = form_of(s.type, s.bits);
+  if (!form) refuse(s, "has elements the GPU does not multiply");
+  check(s);
+  return layout(*form, s.rows, s.cols, s.group);
+}
+
+PackedLayout packed_layout(const Matrix& m) {
+  return layout(form_of(m.type, m.bits).value(), m.rows, m.cols, m.group);
+}
+
+void pack_rows(const StoredMatrix& s, const PackedLayout& p, int64_t begin, int64_t end, char* chunks, char* scales) {
+  for (int64_t row = begin; row < end; ++row)
+    pack_row(s, p, row, chunks + 16 * p.chunks * (row - begin), scales + p.scale_bytes * (row - begin));
+}
+
 std::vector<char> pack(const StoredMatrix& s) {
   const PackedLayout p = packed_layout(s);
-  if (p.form == LinearForm::U4 && std::any_of(s.bytes.begin(), s.bytes.end(), [](char code) { return code & 0xf0; }))
-    refuse(s, "has codes of more than 4 bits");
   std::vector<char> out(static_cast<size_t>(p.bytes));
-  for (int64_t row = 0; row < p.rows; ++row)
-    pack_row(s, p, row, out.data() + 16 * p.chunks * row, out.data() + p.scales + p.scale_bytes * row);
+  pack_rows(s, p, 0, p.rows, out.data(), out.data() + p.scales);
   return out;
 }
 

@@ -35,6 +35,11 @@ struct PackedLayout {
 
 // Throws Error(kBadModel) for a matrix whose parts do not have the sizes its shape asks for.
 PackedLayout packed_layout(const StoredMatrix& stored);
+// Of what is packed already.
+PackedLayout packed_layout(const Matrix& packed);
+// Rows [begin, end) of both planes, into memory of zeros.
+void pack_rows(const StoredMatrix& stored, const PackedLayout& layout, int64_t begin, int64_t end, char* chunks,
+               char* scales);
 std::vector<char> pack(const StoredMatrix& stored);
 
 // y (+)= w x of a packed matrix at `data`; x and y are the caller's to fill in.

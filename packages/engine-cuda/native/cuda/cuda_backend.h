@@ -1,0 +1,89 @@
+// The CUDA backend: weights packed for the kernels, operations as their launches on one card. What the host lays down
+// goes over by write(), what it asks for comes back by read(); between them nothing waits.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "core/thread_pool.h"
+#include "cuda/card.h"
+#include "cuda/packed.h"
+#include "model/workspace.h"
+
+namespace moshi {
+
+class CudaBackend : public Backend {
+ public:
+  // threads 0: as many as suit this machine; they pack weights while a model is loaded.
+  CudaBackend(std::shared_ptr<const DriverApi> driver, const CardOptions& options, int threads = 0);
+  ~CudaBackend() override;
+
+  std::string name() const override;
+  const Card& card() const { return device_->card; }
+  // Gives the driver back what is kept for later.
+  void give_back();
+
+  Buffer allocate(size_t floats) override;
+  Workspace& workspace() override { return workspace_; }
+  void copy_bytes(void* to, const void* from, size_t bytes) override;
+  void write_bytes(void* to, const void* host, size_t bytes) override;
+  void read_bytes(void* host, const void* from, size_t bytes) override;
+  void copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t rows) override;
+  Matrix pack(const StoredMatrix& stored) override;
+  Matrix pack_table(StoredMatrix stored) override;
+
+  void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+              bool add) override;
+  void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) override;
+  void norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) override;
+  void activate(Activation kind, const float* x, float* y, int64_t count, float alpha) override;
+  void gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) override;
+  void add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) override;
+  void add_bias(float* y, const float* bias, int64_t n, int64_t dim) override;
+  void subtract(float* x, const float* y, int64_t count) override;
+  void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) override;
+  bool unfolds() const override { return true; }
+  void window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) override;
+  void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
+                      int64_t channels) override;
+  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) override;
+  void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
+  void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
+  void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
+  void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
+            int32_t* taken) override;
+
+  void program(std::span<const uint64_t> key, const std::function<void()>& body) override;
+  // The card takes all of them at once.
+  void share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) override;
+  void each(int64_t count, const std::function<void(int64_t)>& task) override;
+
+ private:
+  // Sessions come and go on other threads than the one that steps them; memory outlives the backend where somebody
+  // still holds it.
+  struct Device {
+    Device(std::shared_ptr<const DriverApi> driver, const CardOptions& options) : card(std::move(driver), options) {}
+    Card card;
+    std::recursive_mutex mutex;
+  };
+  // The card, while nobody else uses it.
+  class Locked {
+   public:
+    explicit Locked(Device& device) : lock_(device.mutex), card_(device.card) {}
+    Card* operator->() const { return &card_; }
+    Card& operator*() const { return card_; }
+
+   private:
+    std::lock_guard<std::recursive_mutex> lock_;
+    Card& card_;
+  };
+  Locked card_now() { return Locked(*device_); }
+  std::shared_ptr<char> weights(size_t bytes);
+
+  std::shared_ptr<Device> device_;
+  ThreadPool pool_;
+  Workspace workspace_;
+};
+
+}  // namespace moshi
