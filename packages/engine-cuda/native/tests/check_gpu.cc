@@ -1,15 +1,13 @@
 // The GPU's kernels on fibers: against plain arithmetic at odd shapes, in every order of threads with the same bits.
-#include <cmath>
 #include <cstdio>
 #include <random>
 #include <vector>
 
 #include "cpu/cpu_backend.h"
-#include "cuda/host/launch.h"
 #include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "model/kv_cache.h"
-#include "tests/checks.h"
+#include "tests/gpu_tools.h"
 
 namespace moshi {
 
@@ -22,30 +20,7 @@ using Floats = std::vector<float>;
 std::mt19937 random_source(7);
 
 Floats normal(int64_t count) {
-  std::normal_distribution<float> distribution;
-  Floats out(static_cast<size_t>(count));
-  for (float& v : out) v = distribution(random_source);
-  return out;
-}
-
-// What run(order) gives, for every order the same bits.
-template <typename Run>
-Floats in_every_order(const std::string& name, Run run) {
-  const Floats out = run(Order{Order::Forward, 0});
-  bool same = true;
-  for (const Order order : {Order{Order::Reverse, 0}, Order{Order::Random, 1}, Order{Order::Random, 2}})
-    same &= run(order) == out;
-  expect(same, name + ": the order of threads changes no bit");
-  return out;
-}
-
-double worst(const Floats& a, const Floats& b) {
-  double error = a.size() == b.size() ? 0 : INFINITY;
-  for (size_t i = 0; i < a.size() && i < b.size(); ++i) {
-    const double difference = std::fabs(a[i] - b[i]) / std::fmax(1, std::fabs(b[i]));
-    if (!(difference <= error)) error = std::isnan(difference) ? INFINITY : difference;
-  }
-  return error;
+  return normal_floats(count, random_source);
 }
 
 void check_norms(CpuBackend& cpu) {

@@ -1,20 +1,12 @@
-// What happens to values one by one. Threads of the whole grid take neighbours: value i of a row is thread i's, and
-// where there are fewer threads than values, that thread goes on one grid further.
+// What happens to values one by one; elements.h says how threads share them.
 #include "core/activation.h"
-#include "cuda/gpu.h"
+#include "cuda/kernels/elements.h"
 
 namespace moshi {
 
 namespace {
 
 using namespace gpu;
-
-GPU_DEVICE int64_t first() {
-  return static_cast<int64_t>(block_x()) * threads() + thread();
-}
-GPU_DEVICE int64_t step() {
-  return static_cast<int64_t>(blocks_x()) * threads();
-}
 
 // erf to 1.2e-7 (Numerical Recipes' rational Chebyshev fit of erfc), as on the CPU.
 GPU_DEVICE float error_function(float x) {
@@ -79,6 +71,11 @@ GPU_KERNEL(1024) add_scaled(float* x, const float* update, const float* scale, i
 GPU_KERNEL(1024) add_bias(float* y, const float* bias, int64_t dim) {
   y += block_y() * dim;
   for (int64_t i = first(); i < dim; i += step()) y[i] += bias[i];
+}
+
+// x[i] -= y[i].
+GPU_KERNEL(1024) subtract(float* x, const float* y, int64_t count) {
+  for (int64_t i = first(); i < count; i += step()) x[i] -= y[i];
 }
 
 }  // namespace moshi

@@ -16,6 +16,16 @@ void activate(Activation kind, const float* x, float* y, int64_t count, float al
 void gate(Activation kind, const float* x, float* y, int64_t h);
 void add_scaled(float* x, const float* update, const float* scale, int64_t dim);
 void add_bias(float* y, const float* bias, int64_t dim);
+void subtract(float* x, const float* y, int64_t count);
+void embed_f32(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
+               int64_t dim, bool add);
+void embed_f16(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
+               int64_t dim, bool add);
+void embed_bf16(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
+                int64_t dim, bool add);
+void embed_q8(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
+              int64_t dim, bool add);
+void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t dim);
 void attend_f32(Attend a);
 void attend_f16(Attend a);
 void attend_q8(Attend a);
