@@ -1,6 +1,7 @@
 // The GPU's kernels around linear layers on fibers, against the CPU at odd shapes, in every order of threads with the
-// same bits: tables.
+// same bits: tables, rings.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -13,6 +14,7 @@
 #include "cuda/kernels/kernels.h"
 #include "files/tensor_file.h"
 #include "model/convert.h"
+#include "model/kv_cache.h"
 #include "tests/gpu_tools.h"
 
 namespace moshi {
@@ -83,6 +85,110 @@ void check_subtract(CpuBackend& cpu) {
   expect(got == want, "GPU subtract is the CPU's");
 }
 
+// The rotations that the CPU makes for itself.
+Floats rotations_of(const AttentionShape& shape, const std::vector<Row>& rows) {
+  Floats out;
+  for (const Row& row : rows)
+    for (int i = 0; i < shape.head_dim / 2; ++i) {
+      const float frequency =
+          std::exp(static_cast<float>(i) * (-std::log(shape.max_period) * 2.0f / static_cast<float>(shape.head_dim)));
+      out.push_back(std::cos(frequency * static_cast<float>(row.position)));
+      out.push_back(std::sin(frequency * static_cast<float>(row.position)));
+    }
+  return out;
+}
+
+// Two sessions in one call, one of them several pages on and once around.
+void check_append(CpuBackend& cpu, KvType type, int head_dim, bool rope, bool interleaved) {
+  constexpr int kLayers = 2, kLayer = 1;
+  constexpr int64_t kCapacity = 300, kGap = 3;
+  const AttentionShape shape{4, 2, head_dim, rope, interleaved, 10000};
+  const int64_t width = shape.q_width() + 2 * shape.kv_width();
+  KvCache mine[] = {{type, kLayers, kCapacity, 2, head_dim}, {type, kLayers, kCapacity, 2, head_dim}};
+  KvCache theirs[] = {{type, kLayers, kCapacity, 2, head_dim}, {type, kLayers, kCapacity, 2, head_dim}};
+  const int64_t positions[] = {0, 299, 317};
+  const size_t sessions[] = {0, 1, 1};
+  std::vector<Row> rows;
+  for (int i = 0; i < 3; ++i) {
+    rows.push_back({&theirs[sessions[i]], positions[i], 0});
+    mine[sessions[i]].reserve(cpu, std::min(positions[i] + 1, kCapacity));
+    theirs[sessions[i]].reserve(cpu, std::min(positions[i] + 1, kCapacity));
+  }
+  Floats qkv = normal(3 * width);
+  // Products that are ties when rounded and not before, a head of zeros, one too small to be scaled, and what no half
+  // can hold.
+  const auto at = [&](int64_t i) -> float& { return qkv[static_cast<size_t>(shape.q_width() + i)]; };
+  for (int i = 0; i < head_dim; ++i) {
+    at(i) = i == 0 ? 3.7f : (static_cast<float>(i % 32) - 16.5f) * (3.7f / 127.0f);
+    at(shape.kv_width() + i) = 0;
+    at(shape.kv_width() + head_dim + i) = type == KvType::Q8 ? 1e-39f : 1e30f * (i % 2 ? 1.0f : -1.0f);
+  }
+  Floats want = qkv;
+  cpu.append(shape, kLayer, want.data(), rows);
+
+  const Floats rotations = rotations_of(shape, rows);
+  std::vector<std::vector<const char*>> pages(2);
+  std::vector<RowData> device_rows;
+  for (size_t s = 0; s < 2; ++s)
+    for (int64_t page = 0; page < (s == 0 ? 1 : 2); ++page) pages[s].push_back(mine[s].keys(page, 0, 0));
+  for (int i = 0; i < 3; ++i) device_rows.push_back({pages[sessions[i]].data(), 0, static_cast<int32_t>(positions[i])});
+  const std::string name = std::string("GPU append to ") + kv_type_name(type) + ", heads of " +
+                           std::to_string(head_dim) +
+                           (!rope         ? ""
+                            : interleaved ? ", neighbours rotated"
+                                          : ", halves rotated");
+  const auto ring = [&](KvCache* caches) {
+    Floats out;
+    for (int s = 0; s < 2; ++s)
+      for (int layer = 0; layer < kLayers; ++layer)
+        for (const bool values : {false, true}) {
+          const Floats part = caches[s].read(layer, values, kCapacity);
+          out.insert(out.end(), part.begin(), part.end());
+        }
+    return out;
+  };
+  const auto append = type == KvType::F32 ? append_f32 : type == KvType::F16 ? append_f16 : append_q8;
+  // Queries, then what the rings hold.
+  Floats want_all;
+  const auto queries = [&](Floats& all, const Floats& from) {
+    for (int i = 0; i < 3; ++i)
+      all.insert(all.end(), from.begin() + i * width, from.begin() + i * width + shape.q_width());
+  };
+  queries(want_all, want);
+  const Floats want_ring = ring(theirs);
+  want_all.insert(want_all.end(), want_ring.begin(), want_ring.end());
+  const Floats got = in_every_order(name, [&](Order order) {
+    const int64_t stride = width + kGap;
+    Floats x(static_cast<size_t>(3 * stride));
+    for (int i = 0; i < 3; ++i) std::copy_n(qkv.begin() + i * width, width, x.begin() + i * stride);
+    for (KvCache& cache : mine)
+      for (int64_t page = 0; page < (&cache == mine ? 1 : 2); ++page)
+        std::memset(cache.keys(page, 0, 0), 0, cache.page_bytes());
+    const Append a{.qkv = x.data(),
+                   .rows = device_rows.data(),
+                   .rotations = rope ? rotations.data() : nullptr,
+                   .stride = stride,
+                   .layer = kLayer,
+                   .layers = kLayers,
+                   .heads = shape.heads,
+                   .kv_heads = shape.kv_heads,
+                   .head_dim = head_dim,
+                   .page = static_cast<int32_t>(mine[0].page()),
+                   .capacity = kCapacity,
+                   .interleaved = interleaved};
+    gpu::host::launch(launch_of("append", {2, 3}, order), append, a);
+    Floats all, packed;
+    for (int i = 0; i < 3; ++i) packed.insert(packed.end(), x.begin() + i * stride, x.begin() + i * stride + width);
+    queries(all, packed);
+    const Floats held = ring(mine);
+    all.insert(all.end(), held.begin(), held.end());
+    return all;
+  });
+  if (!rope) return expect(got == want_all, name + " leaves the CPU's bits");
+  // Beyond rounding a code may be the next one, and a half as well.
+  expect(worst(got, want_all) < (type == KvType::F32 ? 1e-6 : type == KvType::F16 ? 1e-3 : 0.05), name + " agrees");
+}
+
 }  // namespace
 
 void check_gpu_steps() {
@@ -94,6 +200,11 @@ void check_gpu_steps() {
   for (const DType type : {DType::F32, DType::F16, DType::BF16, DType::Q8_0})
     for (const int64_t dim : {1, 32, 77, 257}) check_embed(cpu, type, dim);
   check_subtract(cpu);
+  for (const KvType type : {KvType::F32, KvType::F16, KvType::Q8})
+    for (const int head_dim : {8, 20, 64, 136}) {
+      check_append(cpu, type, head_dim, false, false);
+      for (const bool interleaved : {false, true}) check_append(cpu, type, head_dim, true, interleaved);
+    }
 }
 
 }  // namespace moshi

@@ -5,7 +5,7 @@
 // at the end they meet in shared memory.
 #include "cuda/kernels/attend.h"
 
-#include "cuda/gpu.h"
+#include "cuda/kernels/ring.h"
 
 namespace moshi {
 
@@ -56,19 +56,11 @@ struct Head {
   const RowData& row;
   int head;
 
-  // Side 0 holds keys, side 1 values: [page, head_dim] of each head of each layer.
   GPU_DEVICE const char* data(int position, int side) const {
-    const int at = position % a.capacity;
-    const int64_t list = (static_cast<int64_t>(a.layer) * 2 + side) * a.kv_heads + head;
-    return row.pages[at / a.page] + (list * a.page + at % a.page) * a.head_dim * Ring::kBytes;
+    return ring_data<Ring::kBytes>(a, row, head, position, side);
   }
-  // The scales lie behind all layers: [page] of each head.
   GPU_DEVICE float scale(int position, int side) const {
-    const int at = position % a.capacity;
-    const int64_t lists = static_cast<int64_t>(a.layers) * 2 * a.kv_heads;
-    const int64_t list = (static_cast<int64_t>(a.layer) * 2 + side) * a.kv_heads + head;
-    const char* scales = row.pages[at / a.page] + lists * a.page * a.head_dim * Ring::kBytes;
-    return reinterpret_cast<const float*>(scales)[list * a.page + at % a.page];
+    return *ring_scale<Ring::kBytes>(a, row, head, position, side);
   }
 };
 

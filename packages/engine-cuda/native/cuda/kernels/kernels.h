@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/activation.h"
+#include "cuda/kernels/append.h"
 #include "cuda/kernels/attend.h"
 #include "cuda/kernels/linear.h"
 
@@ -29,6 +30,9 @@ void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t dim);
 void attend_f32(Attend a);
 void attend_f16(Attend a);
 void attend_q8(Attend a);
+void append_f32(Append a);
+void append_f16(Append a);
+void append_q8(Append a);
 void quantize_rows(const float* x, int64_t x_stride, int cols, int8_t* codes, InputScale* scales);
 
 #define MOSHI_LINEAR(Form, form)                                                              \
