@@ -13,6 +13,7 @@ void check_gpu();
 void check_gpu_linear();
 void check_gpu_shim();
 void check_gpu_steps();
+void check_gpu_streams();
 void check_kernels();
 void check_quant();
 void check_sampler();

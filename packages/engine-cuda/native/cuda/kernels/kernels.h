@@ -8,6 +8,7 @@
 #include "cuda/kernels/append.h"
 #include "cuda/kernels/attend.h"
 #include "cuda/kernels/linear.h"
+#include "cuda/kernels/streams.h"
 
 namespace moshi {
 
@@ -33,6 +34,11 @@ void attend_q8(Attend a);
 void append_f32(Append a);
 void append_f16(Append a);
 void append_q8(Append a);
+void window(Window w);
+void window_keep(Window w);
+void scale_channels(const float* x, const float* weight, float* out, int64_t taps, int64_t channels);
+void overlap_add(OverlapAdd o);
+void overlap_keep(OverlapAdd o);
 void quantize_rows(const float* x, int64_t x_stride, int cols, int8_t* codes, InputScale* scales);
 
 #define MOSHI_LINEAR(Form, form)                                                              \

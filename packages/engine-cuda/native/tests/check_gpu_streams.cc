@@ -1,0 +1,163 @@
+// The GPU's streaming convolutions on fibers: several sessions at once, against the CPU's one by one, call after call.
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "cpu/cpu_backend.h"
+#include "cuda/host/sanitizers.h"
+#include "cuda/kernels/kernels.h"
+#include "tests/gpu_tools.h"
+
+namespace moshi {
+
+namespace {
+
+using gpu::host::Order;
+using Floats = std::vector<float>;
+
+std::mt19937 random_source(17);
+
+Floats normal(int64_t count) {
+  return normal_floats(count, random_source);
+}
+
+struct ConvCase {
+  int past, channels, taps, stride, dilation;
+};
+
+// Three sessions through calls of several lengths, each session fresh at another call.
+void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
+  constexpr int kStreams = 3, kOffset = 5;
+  const std::string name = "GPU window of " + std::to_string(c.taps) + " taps, stride " + std::to_string(c.stride) +
+                           ", dilation " + std::to_string(c.dilation) + (replicate ? ", replicated" : "");
+  std::vector<Floats> theirs(kStreams), slabs(kStreams);
+  for (size_t s = 0; s < kStreams; ++s) {
+    slabs[s] = normal(int64_t{c.past} * c.channels + 2 * kOffset);
+    theirs[s].assign(slabs[s].begin() + kOffset, slabs[s].end() - kOffset);
+  }
+  for (int call = 0; call < 5; ++call) {
+    const int lengths[] = {1, 2, 1, 5, 3}, time = lengths[call] * c.stride, steps = lengths[call];
+    const Floats x = normal(int64_t{kStreams} * time * c.channels);
+    const int64_t size = int64_t{steps} * c.taps * c.channels;
+    Floats want;
+    for (int s = 0; s < kStreams; ++s) {
+      const Past past = call != s ? Past::Remembered : replicate ? Past::FirstInput : Past::Zeros;
+      // What it remembers of before it is fresh is anything.
+      const ConvWindow shape{c.past, time, c.channels, c.taps, c.stride, c.dilation};
+      Floats out(static_cast<size_t>(shape.size()));
+      cpu.window(shape, past, theirs[static_cast<size_t>(s)].data(), x.data() + int64_t{s} * time * c.channels,
+                 out.data());
+      for (int t = 0; t < steps; ++t) {
+        const auto from = out.begin() + t * shape.row();
+        want.insert(want.end(), from, from + int64_t{c.taps} * c.channels);
+      }
+    }
+    const auto at_start = slabs;
+    const Floats got = in_every_order(name, [&](Order order) {
+      // Whatever lies before and behind in a session's memory is another convolution's.
+      auto before = at_start;
+      std::vector<StreamData> streams;
+      for (int s = 0; s < kStreams; ++s)
+        streams.push_back({before[static_cast<size_t>(s)].data(), call == s ? 1 : 0, 0});
+      Floats out(static_cast<size_t>(kStreams * size));
+      const Window w{.x = x.data(),
+                     .out = out.data(),
+                     .streams = streams.data(),
+                     .offset = kOffset,
+                     .past = c.past,
+                     .time = time,
+                     .channels = c.channels,
+                     .taps = c.taps,
+                     .stride = c.stride,
+                     .dilation = c.dilation,
+                     .replicate = replicate};
+      gpu::host::launch(launch_of("window", {2, kStreams}, order, 32), window, w);
+      gpu::host::launch(launch_of("window_keep", {2, kStreams}, order, 32), window_keep, w);
+      for (const Floats& slab : before) out.insert(out.end(), slab.begin(), slab.end());
+      slabs = before;
+      return out;
+    });
+    for (int s = 0; s < kStreams; ++s) {
+      const Floats& old = at_start[static_cast<size_t>(s)];
+      want.insert(want.end(), old.begin(), old.begin() + kOffset);
+      want.insert(want.end(), theirs[static_cast<size_t>(s)].begin(), theirs[static_cast<size_t>(s)].end());
+      want.insert(want.end(), old.end() - kOffset, old.end());
+    }
+    expect(got == want, name + " is the CPU's in call " + std::to_string(call));
+  }
+}
+
+void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
+  constexpr int kStreams = 3, kOffset = 4;
+  const std::string name = "GPU overlap of " + std::to_string(taps) + " taps, stride " + std::to_string(stride);
+  std::vector<Floats> theirs(kStreams), slabs(kStreams);
+  for (size_t s = 0; s < kStreams; ++s) {
+    slabs[s] = normal(int64_t{taps - stride} * channels + 2 * kOffset);
+    theirs[s].assign(slabs[s].begin() + kOffset, slabs[s].end() - kOffset);
+  }
+  const Floats weight = normal(int64_t{taps} * channels);
+  for (int call = 0; call < 5; ++call) {
+    const int times[] = {1, 1, 4, 2, 7}, time = times[call];
+    const Floats x = normal(int64_t{kStreams} * time * channels);
+    const int64_t in = int64_t{time} * taps * channels, out = int64_t{time} * stride * channels;
+    Floats columns(static_cast<size_t>(kStreams * in)), want(static_cast<size_t>(kStreams * out));
+    cpu.scale_channels(x.data(), weight.data(), columns.data(), int64_t{kStreams} * time, taps, channels);
+    const Floats scaled = in_every_order("GPU scale_channels", [&](Order order) {
+      Floats y(columns.size());
+      gpu::host::launch(launch_of("scale_channels", {2, kStreams * time}, order, 32), scale_channels, x.data(),
+                        weight.data(), y.data(), taps, channels);
+      return y;
+    });
+    expect(scaled == columns, "GPU scale_channels is the CPU's");
+    for (int s = 0; s < kStreams; ++s)
+      cpu.overlap_add(columns.data() + s * in, call != s, theirs[static_cast<size_t>(s)].data(), want.data() + s * out,
+                      time, stride, taps, channels);
+    const auto at_start = slabs;
+    const Floats got = in_every_order(name, [&](Order order) {
+      auto before = at_start;
+      std::vector<StreamData> streams;
+      for (int s = 0; s < kStreams; ++s)
+        streams.push_back({before[static_cast<size_t>(s)].data(), call == s ? 1 : 0, 0});
+      Floats y(static_cast<size_t>(kStreams * out));
+      const OverlapAdd o{.x = columns.data(),
+                         .y = y.data(),
+                         .streams = streams.data(),
+                         .offset = kOffset,
+                         .time = time,
+                         .channels = channels,
+                         .taps = taps,
+                         .stride = stride};
+      gpu::host::launch(launch_of("overlap_add", {2, kStreams}, order, 32), overlap_add, o);
+      gpu::host::launch(launch_of("overlap_keep", {2, kStreams}, order, 32), overlap_keep, o);
+      for (const Floats& slab : before) y.insert(y.end(), slab.begin(), slab.end());
+      slabs = before;
+      return y;
+    });
+    for (int s = 0; s < kStreams; ++s) {
+      const Floats& old = at_start[static_cast<size_t>(s)];
+      want.insert(want.end(), old.begin(), old.begin() + kOffset);
+      want.insert(want.end(), theirs[static_cast<size_t>(s)].begin(), theirs[static_cast<size_t>(s)].end());
+      want.insert(want.end(), old.end() - kOffset, old.end());
+    }
+    expect(got == want, name + " is the CPU's in call " + std::to_string(call));
+  }
+}
+
+}  // namespace
+
+void check_gpu_streams() {
+  if (gpu::host::kThreadSanitizer) {
+    std::printf("skip  GPU streaming convolutions: see the other GPU kernels\n");
+    return;
+  }
+  CpuBackend cpu(1, "baseline");
+  for (const ConvCase& c :
+       {ConvCase{6, 1, 7, 1, 1}, {4, 3, 8, 4, 1}, {2, 5, 4, 2, 1}, {0, 5, 1, 1, 1}, {10, 3, 3, 1, 5}, {7, 9, 3, 2, 4}})
+    for (const bool replicate : {false, true}) check_window(cpu, c, replicate);
+  check_overlap(cpu, 4, 2, 5);
+  check_overlap(cpu, 7, 2, 3);
+  check_overlap(cpu, 16, 8, 1);
+  check_overlap(cpu, 3, 3, 2);
+}
+
+}  // namespace moshi
