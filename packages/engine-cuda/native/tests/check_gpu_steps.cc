@@ -1,13 +1,15 @@
 // The GPU's kernels around linear layers on fibers, against the CPU at odd shapes, in every order of threads with the
-// same bits: tables, rings.
+// same bits: tables, rings, codebooks.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "core/quant.h"
+#include "cpu/choose.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/packed.h"
 #include "cuda/host/sanitizers.h"
@@ -189,6 +191,82 @@ void check_append(CpuBackend& cpu, KvType type, int head_dim, bool rope, bool in
   expect(worst(got, want_all) < (type == KvType::F32 ? 1e-6 : type == KvType::F16 ? 1e-3 : 0.05), name + " agrees");
 }
 
+// Bins by plain arithmetic, as the CPU's kernels that fuse find them.
+int32_t nearest_of(const Floats& table, const float* x, int bins, int dim) {
+  int32_t best = 0;
+  float least = INFINITY;
+  for (int bin = 0; bin < bins; ++bin) {
+    float sums[2] = {};
+    for (int k = 0; k < dim; ++k) {
+      const float apart = x[k] - table[static_cast<size_t>(bin) * static_cast<size_t>(dim) + static_cast<size_t>(k)];
+      sums[k % 2] = std::fma(apart, apart, sums[k % 2]);
+    }
+    if (sums[0] + sums[1] < least) {
+      least = sums[0] + sums[1];
+      best = bin;
+    }
+  }
+  return best;
+}
+
+void check_nearest(int bins, int dim, int n) {
+  const std::string name = "GPU nearest of " + std::to_string(bins) + " bins of " + std::to_string(dim);
+  const int64_t row_floats = dim + 3, code_stride = 2;
+  Floats table = normal(int64_t{bins} * dim), x = normal(int64_t{n} * dim);
+  const auto copy_bin = [&](int from, int to) {
+    std::copy_n(table.begin() + int64_t{from} * dim, dim, table.begin() + int64_t{to} * dim);
+  };
+  // The last row's bin is there three times, and the first of them counts.
+  if (bins > 40) {
+    copy_bin(bins - 1, 38);
+    copy_bin(bins - 1, 37);
+    std::copy_n(table.end() - dim, dim, x.end() - dim);
+    // Nothing is near where nothing is a number, and a broken bin does not hide its neighbours.
+    x[0] = NAN;
+    table[0] = NAN;
+    std::copy_n(table.begin() + int64_t{21} * dim, dim, x.begin() + int64_t{2} * dim);
+    x[static_cast<size_t>(dim)] = INFINITY;
+  }
+  Floats apart(static_cast<size_t>(bins * row_floats), NAN);
+  for (int bin = 0; bin < bins; ++bin)
+    std::copy_n(table.begin() + int64_t{bin} * dim, dim, apart.begin() + bin * row_floats);
+  const std::vector<int32_t> got = in_every_order(name, [&](Order order) {
+    std::vector<Candidate> parts(static_cast<size_t>(n * nearest_parts_of(bins)));
+    std::vector<int32_t> codes(static_cast<size_t>(n * code_stride), -7);
+    const Nearest a{.table = apart.data(),
+                    .x = x.data(),
+                    .parts = parts.data(),
+                    .codes = codes.data(),
+                    .row_floats = row_floats,
+                    .code_stride = code_stride,
+                    .bins = bins,
+                    .dim = dim,
+                    .n = n};
+    gpu::host::launch(launch_of("nearest_parts", {nearest_parts_of(bins), nearest_groups(n)}, order, 32 * kNearestRows),
+                      nearest_parts, a);
+    gpu::host::launch(launch_of("nearest_choose", {n}, order, 32), nearest_choose, a);
+    return codes;
+  });
+  bool right = true, apart_kept = true;
+  for (int i = 0; i < n; ++i) {
+    right &= got[static_cast<size_t>(2 * i)] == nearest_of(table, x.data() + int64_t{i} * dim, bins, dim);
+    apart_kept &= got[static_cast<size_t>(2 * i + 1)] == -7;
+  }
+  expect(right && apart_kept, name + " agrees with plain arithmetic");
+  if (bins > 40) expect(got[static_cast<size_t>(2 * n - 2)] == 37, name + ": the first among equals");
+  StoredMatrix stored{.type = DType::F32, .rows = bins, .cols = dim, .bytes = {}, .scales = {}, .offsets = {}};
+  stored.bytes.resize(table.size() * 4);
+  std::memcpy(stored.bytes.data(), table.data(), stored.bytes.size());
+  for (const Kernels* kernels : available_kernels()) {
+    CpuBackend cpu(1, kernels->isa);
+    std::vector<int32_t> want(static_cast<size_t>(n));
+    cpu.nearest(cpu.pack(stored), x.data(), want.data(), n);
+    bool same = true;
+    for (int i = 0; i < n; ++i) same &= got[static_cast<size_t>(2 * i)] == want[static_cast<size_t>(i)];
+    expect(same, name + " are the CPU's, " + kernels->isa);
+  }
+}
+
 }  // namespace
 
 void check_gpu_steps() {
@@ -205,6 +283,8 @@ void check_gpu_steps() {
       check_append(cpu, type, head_dim, false, false);
       for (const bool interleaved : {false, true}) check_append(cpu, type, head_dim, true, interleaved);
     }
+  for (const auto& [bins, dim, n] : {std::tuple{1, 1, 1}, {31, 7, 3}, {97, 65, 6}, {333, 256, 5}, {64, 130, 4}})
+    check_nearest(bins, dim, n);
 }
 
 }  // namespace moshi

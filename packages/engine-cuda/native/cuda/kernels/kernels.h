@@ -8,6 +8,7 @@
 #include "cuda/kernels/append.h"
 #include "cuda/kernels/attend.h"
 #include "cuda/kernels/linear.h"
+#include "cuda/kernels/nearest.h"
 #include "cuda/kernels/streams.h"
 
 namespace moshi {
@@ -39,6 +40,8 @@ void window_keep(Window w);
 void scale_channels(const float* x, const float* weight, float* out, int64_t taps, int64_t channels);
 void overlap_add(OverlapAdd o);
 void overlap_keep(OverlapAdd o);
+void nearest_parts(Nearest a);
+void nearest_choose(Nearest a);
 void quantize_rows(const float* x, int64_t x_stride, int cols, int8_t* codes, InputScale* scales);
 
 #define MOSHI_LINEAR(Form, form)                                                              \
