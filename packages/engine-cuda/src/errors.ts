@@ -2,7 +2,9 @@
  * What an {@link EngineError} is about:
  * `ENGINE_BAD_FILE` a file is broken, `ENGINE_BAD_MODEL` files do not form a model this engine runs, `ENGINE_BAD_OPTION` an
  * option is out of range, `ENGINE_FULL` every slot is taken, `ENGINE_CLOSED` the engine or session was closed before,
- * `ENGINE_NOT_BUILT` the native part is missing on this machine.
+ * `ENGINE_NOT_BUILT` the native part, or its GPU kernels, are missing on this machine, `ENGINE_GPU_MEMORY` a GPU has no memory left,
+ * `ENGINE_GPU_LOST` a GPU stopped working and its engine has to be loaded again, `ENGINE_GPU_DRIVER` its driver refused what it was
+ * asked.
  */
 export type EngineErrorCode =
   | 'ENGINE_BAD_FILE'
@@ -10,7 +12,10 @@ export type EngineErrorCode =
   | 'ENGINE_BAD_OPTION'
   | 'ENGINE_FULL'
   | 'ENGINE_CLOSED'
-  | 'ENGINE_NOT_BUILT';
+  | 'ENGINE_NOT_BUILT'
+  | 'ENGINE_GPU_MEMORY'
+  | 'ENGINE_GPU_LOST'
+  | 'ENGINE_GPU_DRIVER';
 
 /** Every failure of the engine; the message is one line and names the cure. */
 export class EngineError extends Error {

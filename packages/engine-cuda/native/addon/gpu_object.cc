@@ -1,6 +1,6 @@
 #include "addon/convert.h"
 #include "addon/objects.h"
-#include "cuda/driver.h"
+#include "cuda/probe.h"
 
 namespace moshi {
 

@@ -22,8 +22,12 @@ inline constexpr const char* kBadModel = "ENGINE_BAD_MODEL";    // files are sou
 inline constexpr const char* kBadOption = "ENGINE_BAD_OPTION";  // the caller asked for something out of range
 inline constexpr const char* kFull = "ENGINE_FULL";             // every slot is taken
 inline constexpr const char* kClosed = "ENGINE_CLOSED";         // the session or engine was closed before
+inline constexpr const char* kNotBuilt = "ENGINE_NOT_BUILT";    // this build lacks the part that is needed
+inline constexpr const char* kGpuMemory = "ENGINE_GPU_MEMORY";  // a GPU has no memory left
+inline constexpr const char* kGpuLost = "ENGINE_GPU_LOST";      // a GPU stopped working; what lay in its memory is gone
+inline constexpr const char* kGpuDriver = "ENGINE_GPU_DRIVER";  // a GPU's driver refused what it was asked
 
 // A name out of a file, fit for one line of a message.
-std::string printable(std::string_view name);
+std::string printable(std::string_view name, size_t most = 100);
 
 }  // namespace moshi

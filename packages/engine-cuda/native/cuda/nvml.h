@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "cuda/driver.h"
 #include "cuda/library.h"
+#include "cuda/probe.h"
 
 namespace moshi {
 
