@@ -1,0 +1,72 @@
+#include "cuda/images.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "core/error.h"
+#include "files/file.h"
+#include "files/json.h"
+
+namespace moshi {
+
+namespace {
+
+constexpr uint64_t kMostIndexBytes = 16 << 20;
+
+Error not_built(const std::string& what) {
+  return {kNotBuilt,
+          what + ": build the GPU kernels with `npm run build` in the repository (needs clang-19), or run on the CPU"};
+}
+
+}  // namespace
+
+Images::Images(const std::string& folder) : folder_(folder) {
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(folder, failed)) {
+    // name.sm_NN.cubin or .ptx; anything else is none of ours.
+    const std::string extension = entry.path().extension().string(), name = entry.path().stem().string();
+    const size_t dot = name.rfind(".sm_");
+    if (dot == std::string::npos || (extension != ".cubin" && extension != ".ptx")) continue;
+    int arch = 0;
+    const char* end = name.data() + name.size();
+    if (std::from_chars(name.data() + dot + 4, end, arch).ptr != end) continue;
+    files_[name.substr(0, dot)].push_back({entry.path().string(), arch, extension == ".cubin"});
+  }
+  const std::string index = folder + "/kernels.json";
+  if (files_.empty() || !fs::exists(index, failed)) throw not_built("there are no GPU kernels in '" + folder + "'");
+  const Json json = Json::parse(read_whole(index, kMostIndexBytes), "kernels.json");
+  for (const auto& [kernel, file] : json.members()) kernels_[kernel] = file.string(kernel);
+}
+
+std::vector<Images::Image> Images::fitting(const std::string& file, int arch) const {
+  std::vector<Image> out;
+  if (const auto found = files_.find(file); found != files_.end())
+    std::copy_if(found->second.begin(), found->second.end(), std::back_inserter(out), [&](const Image& image) {
+      return image.arch <= arch && (!image.cubin || image.arch / 10 == arch / 10);
+    });
+  std::sort(out.begin(), out.end(),
+            [](const Image& a, const Image& b) { return std::pair(a.cubin, a.arch) > std::pair(b.cubin, b.arch); });
+  return out;
+}
+
+void Images::check(int arch) const {
+  for (const auto& [file, images] : files_) {
+    if (!fitting(file, arch).empty()) continue;
+    std::string there;
+    for (const Image& image : images)
+      there += (there.empty() ? "" : ", ") + std::filesystem::path(image.path).filename().string();
+    throw Error(kNotBuilt, "no GPU kernels for sm_" + std::to_string(arch) + " are in '" + folder_ + "', of " + file +
+                               " there is " + there + ": take a newer GPU, or run on the CPU");
+  }
+}
+
+const std::string& Images::file_of(std::string_view kernel) const {
+  const auto found = kernels_.find(kernel);
+  if (found == kernels_.end())
+    throw not_built("kernels.json in '" + folder_ + "' does not know the kernel " + std::string(kernel));
+  return found->second;
+}
+
+}  // namespace moshi
