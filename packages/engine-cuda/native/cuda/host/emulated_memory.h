@@ -1,0 +1,38 @@
+// Memory of an emulated GPU, or page-locked memory of the host: every allocation apart from all others, between guards.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace moshi::gpu::host {
+
+class EmulatedMemory {
+ public:
+  explicit EmulatedMemory(size_t limit) : limit_(limit) {}
+  ~EmulatedMemory() { drop(); }
+
+  // 256-byte aligned, and full of NaNs; null when that exceeds the limit.
+  void* take(size_t bytes);
+  // Empty, or what is wrong: not an allocation, or something was written next to it.
+  std::string give(void* memory);
+  // Whether all of these bytes lie in one allocation.
+  bool holds(const void* at, size_t bytes) const;
+
+  size_t used() const { return used_; }
+  size_t limit() const { return limit_; }
+  size_t count() const { return blocks_.size(); }
+  // Gives everything back.
+  void drop();
+
+ private:
+  struct Block {
+    size_t bytes;
+    std::unique_ptr<std::byte[]> storage;
+  };
+  std::map<std::byte*, Block> blocks_;
+  size_t limit_, used_ = 0;
+};
+
+}  // namespace moshi::gpu::host

@@ -1,0 +1,48 @@
+// The emulated driver as a table, and images for it.
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "cuda/host/emulated_state.h"
+
+namespace moshi::gpu::host {
+
+std::shared_ptr<const DriverApi> emulated_driver(const EmulatedOptions& options) {
+  start_emulated(options);
+  auto* table = new DriverApi;
+  table->found = true;
+#define MOSHI_FILL(function, needed, name, ...) table->function = name;
+  MOSHI_DRIVER_FUNCTIONS(MOSHI_FILL)
+#undef MOSHI_FILL
+  return {table, [](const DriverApi* api) {
+            stop_emulated();
+            delete api;
+          }};
+}
+
+StandInKernels::StandInKernels()
+    : folder_((std::filesystem::temp_directory_path() / ("moshi-kernels-" + std::to_string(std::random_device{}())))
+                  .string()) {
+  std::filesystem::create_directory(folder_);
+  write_index(folder_, "all");
+  write(folder_, "all", 61, 60, false);
+}
+
+StandInKernels::~StandInKernels() {
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+void StandInKernels::write(const std::string& folder, const std::string& file, int arch, int ptx, bool cubin) {
+  std::ofstream(folder + "/" + file + ".sm_" + std::to_string(arch) + (cubin ? ".cubin" : ".ptx"))
+      << stand_in_image(arch, ptx, cubin);
+}
+
+void StandInKernels::write_index(const std::string& folder, const std::string& file) {
+  std::string out;
+  for (const HostKernel& kernel : host_kernels())
+    out += (out.empty() ? "{\"" : ",\n \"") + std::string(kernel.name) + "\": \"" + file + "\"";
+  std::ofstream(folder + "/kernels.json") << out << "}\n";
+}
+
+}  // namespace moshi::gpu::host

@@ -1,0 +1,52 @@
+#include "cuda/host/kernel_table.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "cuda/kernels/kernels.h"
+
+namespace moshi::gpu::host {
+
+namespace {
+
+template <typename... P, size_t... I>
+std::function<void()> bound(void (*kernel)(P...), void** parameters, std::index_sequence<I...>) {
+  return [kernel, values = std::tuple<P...>(*static_cast<P*>(parameters[I])...)] { std::apply(kernel, values); };
+}
+template <typename... P>
+std::function<void()> bound(void (*kernel)(P...), void** parameters) {
+  return bound(kernel, parameters, std::index_sequence_for<P...>());
+}
+
+#define KERNEL(name) {#name, [](void** parameters) { return bound(name, parameters); }},
+#define LINEAR(Form, form)  \
+  KERNEL(linear_##form##_1) \
+  KERNEL(linear_##form##_2) \
+  KERNEL(linear_##form##_3) \
+  KERNEL(linear_##form##_4) \
+  KERNEL(linear_##form##_5) KERNEL(linear_##form##_6) KERNEL(linear_##form##_7) KERNEL(linear_##form##_8)
+
+// All that kernels.h declares.
+constexpr HostKernel kKernels[] = {
+    // clang-format off
+    KERNEL(rms_norm) KERNEL(layer_norm)
+    KERNEL(activate) KERNEL(gate) KERNEL(add_scaled) KERNEL(add_bias)
+    KERNEL(attend_f32) KERNEL(attend_f16) KERNEL(attend_q8)
+    KERNEL(quantize_rows)
+    MOSHI_LINEAR_FORMS(LINEAR)
+    // clang-format on
+};
+
+}  // namespace
+
+std::span<const HostKernel> host_kernels() {
+  return kKernels;
+}
+
+const HostKernel* host_kernel(std::string_view name) {
+  const auto found =
+      std::find_if(std::begin(kKernels), std::end(kKernels), [&](const HostKernel& k) { return k.name == name; });
+  return found == std::end(kKernels) ? nullptr : found;
+}
+
+}  // namespace moshi::gpu::host
