@@ -5,77 +5,17 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
-#include <random>
 #include <vector>
 
 #include "core/error.h"
 #include "cpu/choose.h"
-#include "cuda/gpu.h"
-#include "cuda/host/launch.h"
 #include "cuda/host/sanitizers.h"
-#include "cuda/kernels/kernels.h"
-#include "cuda/packed.h"
-#include "files/tensor_file.h"
-#include "model/convert.h"
 #include "tests/checks.h"
+#include "tests/gpu_linear_tools.h"
 
 namespace moshi {
 
 namespace {
-
-using gpu::host::Launch;
-using gpu::host::Order;
-using Floats = std::vector<float>;
-
-constexpr Order kForward{Order::Forward, 0};
-constexpr Order kOthers[] = {{Order::Reverse, 0}, {Order::Random, 1}, {Order::Random, 2}};
-
-std::mt19937 random_source(11);
-
-Floats normal(int64_t count) {
-  std::normal_distribution<float> distribution;
-  Floats out(static_cast<size_t>(count));
-  for (float& v : out) v = distribution(random_source);
-  return out;
-}
-
-StoredMatrix random_matrix(DType type, int64_t rows, int64_t cols, int bits = 8, int64_t group = 0) {
-  const Floats values = normal(rows * cols);
-  StoredMatrix out{.type = type, .rows = rows, .cols = cols, .bytes = {}, .scales = {}, .offsets = {}};
-  if (type == DType::I8 || type == DType::U8) {
-    out.bits = bits;
-    out.group = group;
-    for (int64_t i = 0; i < rows * cols; ++i)
-      out.bytes.push_back(static_cast<char>(random_source() & (bits == 4 ? 15u : 255u)));
-    out.scales = normal(type == DType::I8 ? rows : rows * (cols / group));
-    if (type == DType::U8) out.offsets = normal(rows * (cols / group));
-    return out;
-  }
-  out.type = DType::F32;
-  out.bytes.resize(values.size() * 4);
-  std::memcpy(out.bytes.data(), values.data(), out.bytes.size());
-  return converted(std::move(out), type);
-}
-
-// Rows of x as codes, 16-byte aligned.
-struct Codes {
-  Codes(const float* x, int64_t stride, int n, int cols, Order order = kForward)
-      : blocks((cols + 31) / 32), words(static_cast<size_t>(n) * static_cast<size_t>(blocks) * 2) {
-    scales.resize(static_cast<size_t>(n) * static_cast<size_t>(blocks));
-    gpu::host::launch({.kernel = "quantize_rows", .grid = {2, n}, .threads = 64, .order = order}, quantize_rows, x,
-                      stride, cols, data(), scales.data());
-  }
-  int8_t* data() { return reinterpret_cast<int8_t*>(words.data()); }
-  // What the codes of row i stand for.
-  float value(int i, int column) {
-    return scales[static_cast<size_t>(i * blocks + column / 32)].scale *
-           static_cast<float>(data()[static_cast<int64_t>(i) * blocks * 32 + column]);
-  }
-
-  int blocks;
-  std::vector<gpu::Int4> words;
-  std::vector<InputScale> scales;
-};
 
 // Against the CPU's kernels: those that fuse where ours do give the same bits.
 void check_codes() {
@@ -127,53 +67,15 @@ void check_codes() {
   }
 }
 
-// A matrix in the GPU's form with its kernels.
-struct Layer {
-  explicit Layer(const StoredMatrix& stored) : layout(gpu::packed_layout(stored)) {
-    const std::vector<char> bytes = gpu::pack(stored);
-    packed.resize((bytes.size() + 15) / 16);
-    std::memcpy(packed.data(), bytes.data(), bytes.size());
-  }
-  // y [n, rows] (+)= w x of rows x_stride apart.
-  void run(const float* x, int64_t x_stride, int n, Floats& y, bool add, Order order = kForward, int split = 0) {
-    Linear a = gpu::linear_of(layout, reinterpret_cast<const char*>(packed.data()));
-    Codes codes(x, x_stride, n, a.cols);
-    a.x = x, a.x_stride = x_stride;
-    a.codes = codes.data(), a.x_scales = codes.scales.data();
-    a.y = y.data(), a.y_stride = a.rows;
-    a.add = add;
-    if (split > 0) a.split = split;
-    gpu::host::launch(
-        {.kernel = "linear", .grid = {linear_blocks(a.rows, a.split, n)}, .threads = 32 * kLinearWarps, .order = order},
-        linear_kernel(layout.form, n), a);
-  }
-
-  gpu::PackedLayout layout;
-  std::vector<gpu::Int4> packed;
-};
-
-std::string name_of(const StoredMatrix& s) {
-  return std::string("GPU linear ") + dtype_name(s.type) + (s.type == DType::U8 && s.bits == 4 ? ", 4 bits" : "") +
-         ", " + std::to_string(s.rows) + "x" + std::to_string(s.cols);
-}
-
-// x as the kernels meet it: floats as they are, else as codes.
-double error_of(const StoredMatrix& s, const Floats& x, int64_t stride, int n, const Floats& y) {
-  const Floats w = matrix_floats(s);
-  const bool plain = is_float(s.type);
-  Codes codes(x.data(), stride, n, static_cast<int>(s.cols));
-  double error = 0, size = 0;
-  for (int i = 0; i < n; ++i)
-    for (int64_t r = 0; r < s.rows; ++r) {
-      double want = 0;
-      for (int64_t c = 0; c < s.cols; ++c)
-        want += static_cast<double>(w[static_cast<size_t>(r * s.cols + c)]) *
-                (plain ? x[static_cast<size_t>(i * stride + c)] : codes.value(i, static_cast<int>(c)));
-      const double off = std::fabs(want - y[static_cast<size_t>(i * s.rows + r)]);
-      if (!(off <= error)) error = std::isnan(off) ? INFINITY : off;
-      size = std::fmax(size, std::fabs(want));
-    }
-  return error / size;
+// y [n, rows] (+)= w x of rows x_stride apart.
+void run(const Layer& layer, const float* x, int64_t x_stride, int n, Floats& y, bool add, Order order = kForward,
+         int split = 0) {
+  Codes codes(x, x_stride, n, static_cast<int>(layer.layout.cols));
+  Linear a = layer.linear(x, x_stride, codes, y.data(), layer.layout.rows, add);
+  if (split > 0) a.split = split;
+  gpu::host::launch(
+      {.kernel = "linear", .grid = {linear_blocks(a.rows, a.split, n)}, .threads = 32 * kLinearWarps, .order = order},
+      linear_kernel(layer.layout.form, n), a);
 }
 
 void check_linear(const StoredMatrix& s) {
@@ -183,19 +85,19 @@ void check_linear(const StoredMatrix& s) {
   const int64_t stride = s.cols + 1, rows = s.rows;
   const Floats x = normal(kLinearMost * stride);
   Floats all(static_cast<size_t>(kLinearMost * rows));
-  layer.run(x.data(), stride, kLinearMost, all, false);
-  expect(error_of(s, x, stride, kLinearMost, all) < 2e-5, name + " agrees with plain arithmetic");
+  run(layer, x.data(), stride, kLinearMost, all, false);
+  expect(error_of(s, x, stride, kLinearMost, all, rows) < 2e-5, name + " agrees with plain arithmetic");
 
   bool company = true;
   for (int n = 1; n < kLinearMost; ++n) {
     Floats y(static_cast<size_t>(n * rows));
     // Other rows than the first, each once alone.
     const int first = kLinearMost - n;
-    layer.run(x.data() + first * stride, stride, n, y, false);
+    run(layer, x.data() + first * stride, stride, n, y, false);
     company &= std::equal(y.begin(), y.end(), all.begin() + first * rows);
     if (n > 1) continue;
     for (int i = 0; i < first; ++i) {
-      layer.run(x.data() + i * stride, stride, 1, y, false);
+      run(layer, x.data() + i * stride, stride, 1, y, false);
       company &= std::equal(y.begin(), y.end(), all.begin() + i * rows);
     }
   }
@@ -204,14 +106,14 @@ void check_linear(const StoredMatrix& s) {
   bool ordered = true;
   for (const Order order : kOthers) {
     Floats y(all.size());
-    layer.run(x.data(), stride, kLinearMost, y, false, order);
+    run(layer, x.data(), stride, kLinearMost, y, false, order);
     ordered &= y == all;
   }
   expect(ordered, name + ": the order of threads changes no bit");
 
   const Floats before = normal(static_cast<int64_t>(all.size()));
   Floats sums = before;
-  layer.run(x.data(), stride, kLinearMost, sums, true);
+  run(layer, x.data(), stride, kLinearMost, sums, true);
   double most = 0, off = 0;
   for (size_t i = 0; i < all.size(); ++i) {
     most = std::fmax(most, std::fabs(all[i]));
@@ -225,15 +127,6 @@ int64_t least_bytes(const StoredMatrix& s) {
   if (s.type == DType::U8) return s.rows * s.cols * s.bits / 8 + static_cast<int64_t>(s.scales.size()) * 8;
   return static_cast<int64_t>(s.bytes.size() + s.scales.size() * 4);
 }
-
-struct Kind {
-  DType type;
-  int bits;
-  int64_t group;  // 0: all of a row
-};
-constexpr Kind kKinds[] = {{DType::F32, 8, 32},  {DType::F16, 8, 32},  {DType::BF16, 8, 32}, {DType::Q8_0, 8, 32},
-                           {DType::Q4_0, 8, 32}, {DType::Q4_K, 8, 32}, {DType::I8, 8, 32},   {DType::U8, 8, 32},
-                           {DType::U8, 4, 32},   {DType::U8, 8, 0},    {DType::U8, 4, 0}};
 
 void check_bytes() {
   for (const Kind& kind : kKinds)
@@ -278,8 +171,8 @@ void check_splits() {
     Layer layer(s);
     for (const int split : {1, 2, 4}) {
       Floats y(static_cast<size_t>(2 * s.rows));
-      layer.run(x.data(), s.cols, 2, y, false, kForward, split);
-      expect(error_of(s, x, s.cols, 2, y) < 2e-5,
+      run(layer, x.data(), s.cols, 2, y, false, kForward, split);
+      expect(error_of(s, x, s.cols, 2, y, s.rows) < 2e-5,
              name_of(s) + " agrees with plain arithmetic, " + std::to_string(split) + " warps to a row");
     }
   }

@@ -11,6 +11,7 @@ void check_formats();
 void check_gguf();
 void check_gpu();
 void check_gpu_driver();
+void check_gpu_gemm();
 void check_gpu_linear();
 void check_gpu_shim();
 void check_gpu_steps();

@@ -7,6 +7,7 @@
 #include "core/activation.h"
 #include "cuda/kernels/append.h"
 #include "cuda/kernels/attend.h"
+#include "cuda/kernels/gemm.h"
 #include "cuda/kernels/linear.h"
 #include "cuda/kernels/nearest.h"
 #include "cuda/kernels/streams.h"
@@ -61,6 +62,21 @@ inline LinearKernel linear_kernel(LinearForm form, int n) {
   static constexpr LinearKernel kKernels[][kLinearMost] = {MOSHI_LINEAR_FORMS(MOSHI_LINEAR)};
 #undef MOSHI_LINEAR
   return kKernels[static_cast<size_t>(form)][n - 1];
+}
+
+#define MOSHI_GEMM(Form, form)                                                      \
+  void gemm_##form##_64x64(Linear a, int n), gemm_##form##_32x128(Linear a, int n), \
+      gemm_##form##_32x32(Linear a, int n);
+MOSHI_LINEAR_FORMS(MOSHI_GEMM)
+#undef MOSHI_GEMM
+
+using GpuGemm = void (*)(Linear a, int n);
+
+inline GpuGemm gemm_kernel(LinearForm form, const GemmPlan& plan) {
+#define MOSHI_GEMM(Form, form) {gemm_##form##_64x64, gemm_##form##_32x128, gemm_##form##_32x32},
+  static constexpr GpuGemm kPlain[][3] = {MOSHI_LINEAR_FORMS(MOSHI_GEMM)};
+#undef MOSHI_GEMM
+  return kPlain[static_cast<size_t>(form)][plan.tile];
 }
 
 }  // namespace moshi

@@ -1,0 +1,135 @@
+// Linear layers of the GPU for many rows, on fibers: every form, path and tile against plain arithmetic at odd shapes;
+// that neither tile, company nor the order of threads changes a bit.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "cuda/host/sanitizers.h"
+#include "tests/checks.h"
+#include "tests/gpu_linear_tools.h"
+
+namespace moshi {
+
+namespace {
+
+constexpr float kUntouched = 12345;
+// Rows of y behind those that are asked for, more than any tile has too many.
+constexpr int kBehind = 130;
+
+struct Input {
+  Input(int rows_of_x, int64_t columns, int64_t apart)
+      : n(rows_of_x), stride(apart), x(normal((n - 1) * stride + columns)) {}
+
+  int n;
+  int64_t stride;
+  Floats x;
+};
+
+// y [n + kBehind, rows + 3], of which nothing but [n, rows] may be touched; the n rows of x from `first` on.
+Floats run(const Layer& layer, const GemmPlan& plan, const Input& in, int first, int n, const Floats* before = nullptr,
+           Order order = kForward) {
+  const int64_t y_stride = layer.layout.rows + 3;
+  Floats y = before ? *before : Floats(static_cast<size_t>((n + kBehind) * y_stride), kUntouched);
+  const float* x = in.x.data() + first * in.stride;
+  Codes codes(x, in.stride, n, static_cast<int>(layer.layout.cols));
+  const Linear a = layer.linear(x, in.stride, codes, y.data(), y_stride, before != nullptr);
+  gpu::host::launch({.kernel = gemm_name(layer.layout.form, plan),
+                     .grid = {plan.x, plan.y},
+                     .threads = plan.threads,
+                     .shared_bytes = static_cast<size_t>(plan.shared_bytes),
+                     .order = order},
+                    gemm_kernel(layer.layout.form, plan), a, n);
+  return y;
+}
+
+bool untouched(const Floats& y, int64_t rows, int n) {
+  bool fine = true;
+  for (int64_t i = 0; i < n + kBehind; ++i)
+    for (int64_t r = i < n ? rows : 0; r < rows + 3; ++r)
+      fine &= y[static_cast<size_t>(i * (rows + 3) + r)] == kUntouched;
+  return fine;
+}
+
+// What one path gives for one matrix; the same bits for every tile.
+Floats check_path(const StoredMatrix& s, const Layer& layer, GemmPath path, const Input& in, double tolerance) {
+  const int rows = static_cast<int>(s.rows);
+  const auto plan = [&](int tile, int n) { return gemm_plan_with(path, tile, rows, n); };
+  const auto name_of_tile = [&](int tile) {
+    return name_of(s) + ", " + std::to_string(in.n) + " rows " + std::to_string(in.stride) + " apart, " +
+           gemm_name(layer.layout.form, plan(tile, in.n));
+  };
+  const Floats all = run(layer, plan(0, in.n), in, 0, in.n);
+  const double error = error_of(s, in.x, in.stride, in.n, all, s.rows + 3);
+  expect(error < tolerance, name_of_tile(0) + " agrees with plain arithmetic to " + std::to_string(error));
+  expect(untouched(all, s.rows, in.n), name_of_tile(0) + " writes nothing but its rows");
+
+  for (int tile = 0; tile < gemm_tiles(path); ++tile) {
+    const std::string name = name_of_tile(tile);
+    if (tile > 0) expect(run(layer, plan(tile, in.n), in, 0, in.n) == all, name + ": the tile changes no bit");
+    // The last rows by themselves.
+    const int n = std::min(in.n, kLinearMost + 1), first = in.n - n;
+    const Floats few = run(layer, plan(tile, n), in, first, n);
+    expect(std::equal(few.begin(), few.begin() + n * (s.rows + 3), all.begin() + first * (s.rows + 3)),
+           name + ": company changes no bit");
+    bool ordered = true;
+    for (const Order order : kOthers) ordered &= run(layer, plan(tile, in.n), in, 0, in.n, nullptr, order) == all;
+    expect(ordered, name + ": the order of threads changes no bit");
+
+    const Floats before = normal(static_cast<int64_t>(all.size()));
+    const Floats sums = run(layer, plan(tile, in.n), in, 0, in.n, &before);
+    double most = 1, off = 0;
+    for (int i = 0; i < in.n; ++i)
+      for (int64_t r = 0; r < s.rows; ++r) {
+        const auto at = static_cast<size_t>(i * (s.rows + 3) + r);
+        most = std::fmax(most, std::fabs(all[at]));
+        off = std::fmax(off, std::fabs(static_cast<double>(before[at]) + all[at] - sums[at]));
+      }
+    expect(off < 1e-6 * most, name + " adds when told to");
+  }
+  return all;
+}
+
+void check_matrix(const StoredMatrix& s, int n, int64_t stride) {
+  check_path(s, Layer(s), GemmPath::Plain, Input(n, s.cols, stride), 2e-5);
+}
+
+struct Shape {
+  int64_t rows, cols;
+  int n;
+  int64_t stride;
+};
+// Fewer and more of everything than a tile has, rows of x that overlap and that lie apart, odd numbers of blocks.
+constexpr Shape kShapes[] = {
+    {1, 7, 150, 1}, {33, 100, 9, 101}, {70, 257, 67, 64}, {130, 33, 20, 40}, {9, 1100, 131, 1100}};
+constexpr Shape kGrouped[] = {
+    {1, 32, 150, 1}, {33, 96, 9, 101}, {70, 288, 67, 64}, {130, 32, 20, 40}, {9, 1056, 131, 1056}};
+
+void check_plan() {
+  for (const int rows : {1, 32, 33, 512, 4096, 22528})
+    for (const int n : {9, 32, 33, 160, 1920 * 8}) {
+      const GemmPlan plan = gemm_plan(LinearForm::F32, 61, rows, 100, n);
+      const GemmTile tile = gemm_tile(plan);
+      expect(plan.x * tile.columns >= n && (plan.x - 1) * tile.columns < n && plan.y * tile.rows >= rows &&
+                 (plan.y - 1) * tile.rows < rows,
+             "the plan for " + std::to_string(rows) + " by " + std::to_string(n) + " covers all, and nothing twice");
+    }
+}
+
+}  // namespace
+
+void check_gpu_gemm() {
+  if (gpu::host::kThreadSanitizer) {
+    std::printf("skip  GPU linear layers for many rows: see the other GPU kernels\n");
+    return;
+  }
+  check_plan();
+  for (const Kind& kind : kKinds)
+    for (const Shape& shape : kind.type == DType::U8 ? kGrouped : kShapes)
+      check_matrix(
+          random_matrix(kind.type, shape.rows, shape.cols, kind.bits, kind.group > 0 ? kind.group : shape.cols),
+          shape.n, shape.stride);
+}
+
+}  // namespace moshi
