@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "model/device_data.h"
 #include "model/lm.h"
 #include "model/sampler.h"
 

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
     moshi::check_gpu_streams();
     moshi::check_gpu_driver();
     moshi::check_gpu_gemm();
+    moshi::check_gpu_draw();
     moshi::check_kernels();
     moshi::check_quant();
     moshi::check_quantize();

@@ -12,6 +12,7 @@ void check_gguf();
 void check_gpu();
 void check_gpu_driver();
 void check_gpu_gemm();
+void check_gpu_draw();
 void check_gpu_linear();
 void check_gpu_shim();
 void check_gpu_steps();

@@ -8,6 +8,7 @@
 #include "cuda/kernels/append.h"
 #include "cuda/kernels/attend.h"
 #include "cuda/kernels/gemm.h"
+#include "cuda/kernels/draw.h"
 #include "cuda/kernels/linear.h"
 #include "cuda/kernels/nearest.h"
 #include "cuda/kernels/streams.h"
@@ -43,6 +44,8 @@ void overlap_add(OverlapAdd o);
 void overlap_keep(OverlapAdd o);
 void nearest_parts(Nearest a);
 void nearest_choose(Nearest a);
+void draw(const DrawData* rows, const int32_t* recent, float* logits, int32_t card, int32_t* drawn, int32_t* taken,
+          uint32_t* scratch);
 void quantize_rows(const float* x, int64_t x_stride, int cols, int8_t* codes, InputScale* scales);
 
 #define MOSHI_LINEAR(Form, form)                                                              \

@@ -1,0 +1,251 @@
+// The operations of the CUDA backend: which kernel, how many blocks and threads. A launch never depends on the numbers
+// it works on, so that it can be recorded; and how a row is summed never depends on the company it is in.
+#include <algorithm>
+#include <array>
+
+#include "cuda/cuda_backend.h"
+#include "cuda/kernels/draw.h"
+#include "cuda/kernels/kernels.h"
+#include "model/kv_cache.h"
+
+namespace moshi {
+
+namespace {
+
+constexpr int kThreads = 256;
+// Along y of a grid.
+constexpr int64_t kMostRows = 65535;
+// Warps that share the positions a head sees; short rings, such as the depth transformer's, have no work for more.
+constexpr int kAttendWarps = 8, kShortWarps = 2;
+constexpr int64_t kShortRing = 64;
+
+int whole(int64_t value) {
+  return static_cast<int>(value);
+}
+int64_t parts(int64_t count, int64_t size) {
+  return (count + size - 1) / size;
+}
+// Threads for a row of so many values, a few of them each.
+int threads_for(int64_t values) {
+  return whole(std::clamp<int64_t>(parts(values, 4 * 32) * 32, 32, 1024));
+}
+// A thread a value, in blocks along x, for so many rows along y.
+LaunchShape over(int64_t values, int64_t rows = 1) {
+  const int threads = whole(std::clamp<int64_t>(parts(values, 32) * 32, 32, kThreads));
+  const int64_t blocks = std::clamp<int64_t>(parts(values, threads), 1, 4096);
+  return {.grid = {whole(blocks), whole(rows)}, .threads = threads};
+}
+// run(first, count) for parts that fit into a grid.
+template <typename Run>
+void in_grids(int64_t rows, Run run) {
+  for (int64_t first = 0; first < rows; first += kMostRows) run(first, std::min(kMostRows, rows - first));
+}
+
+// The layout of the rings of a call, which is the same for all of them.
+template <typename Call>
+void set_ring(Call& call, const AttentionShape& shape, int layer, const KvCache& cache) {
+  call.layer = layer;
+  call.layers = cache.layers();
+  call.heads = shape.heads;
+  call.kv_heads = shape.kv_heads;
+  call.head_dim = shape.head_dim;
+  call.page = whole(cache.page());
+  call.capacity = whole(cache.capacity());
+}
+
+}  // namespace
+
+void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+                         bool add) {
+  const gpu::PackedLayout layout = gpu::packed_layout(w);
+  Linear a = gpu::linear_of(layout, w.data.get());
+  a.y = y;
+  a.y_stride = y_stride;
+  a.add = add;
+  a.x = x;
+  a.x_stride = x_stride;
+  Working memory(*this);
+  const Locked card = card_now();
+  if (is_quantized(w.type)) {
+    auto* codes = memory.array<int8_t>(n * 32 * layout.blocks);
+    auto* scales = memory.array<InputScale>(n * layout.blocks);
+    in_grids(n, [&](int64_t first, int64_t count) {
+      const LaunchShape shape{.grid = {whole(parts(layout.blocks, 16)), whole(count)}, .threads = 128};
+      GPU_RUN(*card, quantize_rows, shape, x + first * x_stride, x_stride, whole(w.cols),
+              codes + first * 32 * layout.blocks, scales + first * layout.blocks);
+    });
+    a.codes = codes;
+    a.x_scales = scales;
+  }
+  if (n <= kLinearMost) {
+    const LaunchShape shape{.grid = {linear_blocks(a.rows, a.split, whole(n))}, .threads = 32 * kLinearWarps};
+    return card->launch<decltype(linear_f32_1)>(linear_name(layout.form, whole(n)), shape, a);
+  }
+  const GemmPlan plan = gemm_plan(layout.form, card->arch(), a.rows, a.cols, whole(n));
+  const LaunchShape shape{
+      .grid = {plan.x, plan.y}, .threads = plan.threads, .shared_bytes = static_cast<size_t>(plan.shared_bytes)};
+  card->launch<decltype(gemm_f32_32x32)>(gemm_name(layout.form, plan), shape, a, whole(n));
+}
+
+void CudaBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) {
+  const char* name = table.type == DType::F32    ? "embed_f32"
+                     : table.type == DType::F16  ? "embed_f16"
+                     : table.type == DType::BF16 ? "embed_bf16"
+                                                 : "embed_q8";
+  const int64_t elements = block_elements(table.type);
+  const int64_t row_bytes = table.table ? stored_bytes(table.type, parts(table.cols, elements) * elements)
+                                        : 16 * gpu::packed_layout(table).chunks;
+  in_grids(n, [&](int64_t first, int64_t count) {
+    card_now()->launch<decltype(embed_f32)>(name, over(table.cols, count), table.data.get(), row_bytes,
+                                            whole(table.rows), ids + first * id_stride, id_stride,
+                                            y + first * table.cols, table.cols, add);
+  });
+}
+
+void CudaBackend::norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) {
+  const LaunchShape shape{.grid = {whole(n)}, .threads = threads_for(dim)};
+  if (norm.kind == NormKind::Rms)
+    GPU_RUN(*card_now(), rms_norm, shape, x, norm.weight.data(), norm.eps, y, whole(dim));
+  else
+    GPU_RUN(*card_now(), layer_norm, shape, x, norm.weight.data(), norm.bias.data(), norm.eps, y, whole(dim));
+}
+
+void CudaBackend::activate(Activation kind, const float* x, float* y, int64_t count, float alpha) {
+  GPU_RUN(*card_now(), activate, over(count), kind, x, y, count, alpha);
+}
+
+void CudaBackend::gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) {
+  in_grids(n, [&](int64_t first, int64_t count) {
+    GPU_RUN(*card_now(), gate, over(h, count), kind, x + first * 2 * h, y + first * h, h);
+  });
+}
+
+void CudaBackend::add_scaled(float* x, const float* update, const float* scale, int64_t n, int64_t dim) {
+  if (!scale) return GPU_RUN(*card_now(), add_scaled, over(n * dim), x, update, scale, n * dim);
+  in_grids(n, [&](int64_t first, int64_t count) {
+    GPU_RUN(*card_now(), add_scaled, over(dim, count), x + first * dim, update + first * dim, scale, dim);
+  });
+}
+
+void CudaBackend::add_bias(float* y, const float* bias, int64_t n, int64_t dim) {
+  in_grids(n, [&](int64_t first, int64_t count) {
+    GPU_RUN(*card_now(), add_bias, over(dim, count), y + first * dim, bias, dim);
+  });
+}
+
+void CudaBackend::subtract(float* x, const float* y, int64_t count) {
+  GPU_RUN(*card_now(), subtract, over(count), x, y, count);
+}
+
+void CudaBackend::clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) {
+  in_grids(n, [&](int64_t first, int64_t count) {
+    GPU_RUN(*card_now(), clear_absent, over(dim, count), ids + first * id_stride, id_stride, y + first * dim, dim);
+  });
+}
+
+void CudaBackend::window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) {
+  const Window w{.x = x,
+                 .out = out,
+                 .streams = streams.data,
+                 .offset = shape.offset,
+                 .past = whole(shape.past),
+                 .time = whole(shape.time),
+                 .channels = whole(shape.channels),
+                 .taps = shape.taps,
+                 .stride = shape.stride,
+                 .dilation = shape.dilation,
+                 .replicate = shape.replicate};
+  const Locked card = card_now();
+  GPU_RUN(*card, window, over(shape.size(), streams.count()), w);
+  if (shape.past > 0) GPU_RUN(*card, window_keep, over(shape.channels, streams.count()), w);
+}
+
+void CudaBackend::scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
+                                 int64_t channels) {
+  in_grids(rows, [&](int64_t first, int64_t count) {
+    GPU_RUN(*card_now(), scale_channels, over(taps * channels, count), x + first * channels, weight,
+            out + first * taps * channels, taps, channels);
+  });
+}
+
+void CudaBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) {
+  const OverlapAdd o{.x = columns,
+                     .y = y,
+                     .streams = streams.data,
+                     .offset = shape.offset,
+                     .time = whole(shape.time),
+                     .channels = whole(shape.channels),
+                     .taps = shape.taps,
+                     .stride = shape.stride};
+  const Locked card = card_now();
+  GPU_RUN(*card, overlap_add, over(shape.time * shape.stride * shape.channels, streams.count()), o);
+  if (shape.taps > shape.stride) GPU_RUN(*card, overlap_keep, over(shape.channels, streams.count()), o);
+}
+
+void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) {
+  const KvCache& cache = *rows.host.front().cache;
+  Append a{};
+  set_ring(a, shape, layer, cache);
+  a.qkv = qkv;
+  a.rows = rows.data;
+  a.rotations = rows.rotations;
+  a.stride = shape.q_width() + 2 * shape.kv_width();
+  a.interleaved = shape.rope_interleaved;
+  const char* name = cache.type() == KvType::F32   ? "append_f32"
+                     : cache.type() == KvType::F16 ? "append_f16"
+                                                   : "append_q8";
+  constexpr int kWarps = 4;
+  const int64_t heads = shape.heads + 2 * shape.kv_heads;
+  const LaunchShape how{.grid = {whole(parts(heads, kWarps)), whole(rows.count())}, .threads = 32 * kWarps};
+  card_now()->launch<decltype(append_f32)>(name, how, a);
+}
+
+void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) {
+  const KvCache& cache = *rows.host.front().cache;
+  Attend a{};
+  set_ring(a, shape, layer, cache);
+  a.q = qkv;
+  a.out = out;
+  a.rows = rows.data;
+  a.q_stride = shape.q_width() + 2 * shape.kv_width();
+  a.out_stride = shape.q_width();
+  const char* name = cache.type() == KvType::F32   ? "attend_f32"
+                     : cache.type() == KvType::F16 ? "attend_f16"
+                                                   : "attend_q8";
+  const int warps = cache.capacity() <= kShortRing ? kShortWarps : kAttendWarps;
+  const LaunchShape how{.grid = {shape.heads, whole(rows.count())},
+                        .threads = 32 * warps,
+                        .shared_bytes = static_cast<size_t>(attend_shared_bytes(warps, shape.head_dim))};
+  card_now()->launch<decltype(attend_f32)>(name, how, a);
+}
+
+void CudaBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) {
+  const int bins = whole(table.rows), count = nearest_parts_of(bins);
+  Working memory(*this);
+  const Nearest a{.table = reinterpret_cast<const float*>(table.data.get()),
+                  .x = x,
+                  .parts = memory.array<Candidate>(n * count),
+                  .codes = codes,
+                  .row_floats = 4 * gpu::packed_layout(table).chunks,
+                  .code_stride = stride,
+                  .bins = bins,
+                  .dim = whole(table.cols),
+                  .n = whole(n)};
+  const Locked card = card_now();
+  const LaunchShape search{.grid = {count, nearest_groups(whole(n))}, .threads = 32 * kNearestRows};
+  GPU_RUN(*card, nearest_parts, search, a);
+  GPU_RUN(*card, nearest_choose, (LaunchShape{.grid = {whole(n)}, .threads = 32}), a);
+}
+
+void CudaBackend::draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card,
+                       int32_t* drawn, int32_t* taken) {
+  const int width = whole(card);
+  Working memory(*this);
+  auto* scratch = memory.array<uint32_t>(n * draw_scratch(width));
+  const LaunchShape shape{.grid = {whole(n)},
+                          .threads = draw_threads(width),
+                          .shared_bytes = static_cast<size_t>(draw_shared_bytes(width))};
+  GPU_RUN(*card_now(), draw, shape, rows, recent, logits, width, drawn, taken, scratch);
+}
+
+}  // namespace moshi
