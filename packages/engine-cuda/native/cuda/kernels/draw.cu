@@ -4,7 +4,7 @@
 // are; a NaN's bits are beyond all others. Its weight is e^-depth.
 #include "cuda/kernels/draw.h"
 
-#include "cuda/gpu.h"
+#include "cuda/kernels/meeting.h"
 #include "model/device_data.h"
 
 namespace moshi {
@@ -15,74 +15,6 @@ using namespace gpu;
 
 constexpr uint32_t kDeepest = 0x42000000u;  // of 32; what is deeper weighs nothing
 constexpr int32_t kAllTies = 0x7fffffff;
-
-GPU_DEVICE uint64_t flip(uint64_t value, int bits) {
-  const uint64_t low = shuffle_xor(kAll, static_cast<uint32_t>(value), bits);
-  const uint64_t high = shuffle_xor(kAll, static_cast<uint32_t>(value >> 32), bits);
-  return high << 32 | low;
-}
-GPU_DEVICE uint32_t flip(uint32_t value, int bits) {
-  return shuffle_xor(kAll, value, bits);
-}
-
-struct Sum {
-  template <typename T>
-  GPU_DEVICE static T join(T a, T b) {
-    return a + b;
-  }
-};
-struct Max {
-  template <typename T>
-  GPU_DEVICE static T join(T a, T b) {
-    return a > b ? a : b;
-  }
-};
-
-// Over a warp, in every lane.
-template <typename Join, typename T>
-GPU_DEVICE T over_warp(T value) {
-  for (int bit = kWarp / 2; bit > 0; bit /= 2) value = Join::join(value, flip(value, bit));
-  return value;
-}
-
-struct Prefix {
-  uint64_t before, total;
-};
-
-// What the warps of a block tell each other, places [2][32]. They take turns, so that one barrier a time is enough.
-struct Meeting {
-  uint64_t* places;
-  int turn = 0;
-
-  GPU_DEVICE uint64_t* next() {
-    turn ^= 1;
-    return places + kWarp * turn;
-  }
-  // Over the block, in every thread; zero must change nothing.
-  template <typename Join, typename T>
-  GPU_DEVICE T over_block(T value) {
-    uint64_t* place = next();
-    value = over_warp<Join>(value);
-    if (lane() == 0) place[warp()] = value;
-    barrier();
-    return over_warp<Join>(lane() < warps() ? static_cast<T>(place[lane()]) : T{0});
-  }
-  // The sum of the values of all threads before the caller, and of all.
-  GPU_DEVICE Prefix prefix(uint64_t value) {
-    uint64_t* place = next();
-    uint64_t sum = value;
-    for (int distance = 1; distance < kWarp; distance *= 2) {
-      const int from = lane() < distance ? lane() : lane() - distance;
-      const uint64_t low = shuffle_index(kAll, static_cast<uint32_t>(sum), from);
-      const uint64_t high = shuffle_index(kAll, static_cast<uint32_t>(sum >> 32), from);
-      if (lane() >= distance) sum += high << 32 | low;
-    }
-    if (lane() == kWarp - 1) place[warp()] = sum;
-    barrier();
-    const uint64_t all = lane() < warps() ? place[lane()] : 0;
-    return {over_warp<Sum>(lane() < warp() ? all : 0) + sum - value, over_warp<Sum>(all)};
-  }
-};
 
 // The row's tokens among which one is drawn, in order of their ids.
 struct Line {
@@ -132,42 +64,68 @@ GPU_DEVICE int token_of(uint64_t rank) {
   return static_cast<int>(~static_cast<uint32_t>(rank));
 }
 
-// How many depths some token may have at most, and how many have it.
+// Four depths that are looked at together.
+struct Depths {
+  uint32_t v[4];
+
+  // For each of them, in 16 bits, whether a token of this depth is no deeper.
+  GPU_DEVICE uint64_t reached_by(uint32_t depth) const {
+    const uint32_t low = (depth <= v[0] ? 1u : 0u) | (depth <= v[1] ? 1u << 16 : 0u);
+    const uint32_t high = (depth <= v[2] ? 1u : 0u) | (depth <= v[3] ? 1u << 16 : 0u);
+    return static_cast<uint64_t>(high) << 32 | low;
+  }
+};
+
+// A depth and how many tokens are no deeper.
 struct Cut {
   uint32_t depth;
   int within;  // negative: not looked at, since there are too few
   int below;   // of those less deep; known where more than wanted are within
 };
 
-// The least depth within which so many are found; a little more of them will do where slack is given.
+// The least depth within which so many are found; a little more of them will do where slack is given. Four looks at a
+// time, since what takes long is that a block meets.
 template <typename Count>
 GPU_DEVICE Cut cut_at(int wanted, int slack, Count count) {
   uint32_t low = 0, high = kDeepest;
   Cut cut{high, -1, 0};
   for (int round = 0; low < high; ++round) {
-    // Depths are spread evenly rather than as floats are; but in the end bits are halved, lest it take forever.
-    uint32_t middle = low + (high - low) / 2;
-    if (round < 16) middle = __builtin_bit_cast(uint32_t, 0.5f * (value_of(low) + value_of(high)));
-    if (middle >= high) middle = high - 1;
-    const int within = count(middle);
-    if (within < wanted) {
-      low = middle + 1;
-      cut.below = within;
-      continue;
+    Depths depths;
+    GPU_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      // Tokens are spread evenly by value rather than by bits; but bits come to an end.
+      const auto part = static_cast<uint32_t>(i + 1);
+      depths.v[i] = low + (high - low) / 5 * part;
+      if (round >= 8) continue;
+      const float whole = value_of(high) - value_of(low), share = 0.2f * static_cast<float>(part);
+      depths.v[i] = __builtin_bit_cast(uint32_t, multiply_add(whole, share, value_of(low)));
     }
-    high = middle;
-    cut.depth = middle;
-    cut.within = within;
-    if (within - wanted <= slack) break;
+    const uint64_t counts = count(depths);
+    bool found = false;
+    GPU_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const auto within = static_cast<int>(counts >> 16 * i & 0xffffu);
+      if (found) continue;
+      if (within < wanted) {
+        low = depths.v[i] + 1;
+        cut.below = within;
+        continue;
+      }
+      found = true;
+      high = depths.v[i];
+      cut.depth = high;
+      cut.within = within;
+    }
+    if (found && cut.within - wanted <= slack) break;
   }
   return cut;
 }
 
 GPU_DEVICE Limit top_k_limit(const Line& line, int top_k, Meeting& meeting) {
-  const Cut cut = cut_at(top_k, 0, [&](uint32_t depth) {
-    uint32_t within = 0;
-    for (int i = thread(); i < line.count; i += threads()) within += line.depths[i] <= depth;
-    return static_cast<int>(meeting.over_block<Sum>(within));
+  const Cut cut = cut_at(top_k, 0, [&](const Depths& depths) {
+    uint64_t within = 0;
+    for (int i = thread(); i < line.count; i += threads()) within += depths.reached_by(line.depths[i]);
+    return meeting.over_block<Sum>(within);
   });
   return {cut.depth, cut.within > top_k ? top_k - cut.below : kAllTies};
 }
@@ -178,7 +136,8 @@ struct Nucleus {
   float share;  // 1 / the sum of all weights
   float top_p;
 
-  GPU_DEVICE float normalized(uint32_t depth) const { return weight_of(depth) * share; }
+  // Adding zero keeps the product from what is done with it: it has to be rounded by itself.
+  GPU_DEVICE float normalized(uint32_t depth) const { return multiply_add(weight_of(depth), share, 0.0f); }
   GPU_DEVICE static uint64_t fine(float weight) { return static_cast<uint64_t>(weight * 0x1p62f); }
   // Whether a token stays that brings the sum to `running`. Rounded a token at a time, as the reference does it: among
   // ties the rounding decides.
@@ -290,9 +249,8 @@ GPU_DEVICE Line shortlist(const Row& row, int top_k, float highest, uint32_t* me
   GPU_SHARED(int, taken, 1);
   if (thread() == 0) *taken = 0;
   const uint32_t own = row.depth(highest);
-  const Cut cut = cut_at(top_k, top_k, [&](uint32_t depth) {
-    return static_cast<int>(meeting.over_block<Sum>(static_cast<uint32_t>(own <= depth)));
-  });
+  const Cut cut =
+      cut_at(top_k, top_k, [&](const Depths& depths) { return meeting.over_block<Sum>(depths.reached_by(own)); });
   barrier();
   uint32_t *depths = memory, *ids = memory + kDrawShortlist;
   for (int i = thread(); i < row.card; i += threads()) {

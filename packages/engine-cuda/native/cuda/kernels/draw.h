@@ -5,6 +5,7 @@
 
 namespace moshi {
 
+inline constexpr int kDrawMost = 65535;      // tokens of a row
 inline constexpr int kDrawAtHand = 8192;     // tokens that fit into a block's shared memory
 inline constexpr int kDrawShortlist = 1024;  // tokens that a block keeps there of more
 
