@@ -9,6 +9,11 @@ namespace moshi {
 
 enum class DType : uint8_t { F32, F16, BF16, F64, I64, I32, I16, I8, U8, U32, Bool, Q8_0, Q4_0, Q4_K };
 
+// Not floats, but codes with scales.
+constexpr bool is_quantized(DType type) {
+  return type != DType::F32 && type != DType::F16 && type != DType::BF16;
+}
+
 // Elements a block holds; 1 for plain types.
 constexpr int block_elements(DType type) {
   return type == DType::Q4_K ? 256 : type == DType::Q8_0 || type == DType::Q4_0 ? 32 : 1;

@@ -29,9 +29,6 @@ int64_t tile_bytes(const Matrix& matrix);
 inline int64_t tile_count(const Matrix& matrix) {
   return (matrix.rows + kTileRows - 1) / kTileRows;
 }
-inline bool is_quantized(DType type) {
-  return type != DType::F32 && type != DType::F16 && type != DType::BF16;
-}
 
 // Writes tile `tile` of the packed form to `out`, which is zeroed.
 void pack_tile(const StoredMatrix& stored, const Matrix& layout, int64_t tile, char* out);

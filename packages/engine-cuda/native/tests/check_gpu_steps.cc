@@ -126,9 +126,9 @@ void check_append(CpuBackend& cpu, KvType type, int head_dim, bool rope, bool in
     at(shape.kv_width() + head_dim + i) = type == KvType::Q8 ? 1e-39f : 1e30f * (i % 2 ? 1.0f : -1.0f);
   }
   Floats want = qkv;
-  cpu.append(shape, kLayer, want.data(), rows);
-
   const Floats rotations = rotations_of(shape, rows);
+  cpu.append(shape, kLayer, want.data(), {.host = rows, .rotations = rope ? rotations.data() : nullptr});
+
   std::vector<std::vector<const char*>> pages(2);
   std::vector<RowData> device_rows;
   for (size_t s = 0; s < 2; ++s)
@@ -144,7 +144,7 @@ void check_append(CpuBackend& cpu, KvType type, int head_dim, bool rope, bool in
     for (int s = 0; s < 2; ++s)
       for (int layer = 0; layer < kLayers; ++layer)
         for (const bool values : {false, true}) {
-          const Floats part = caches[s].read(layer, values, kCapacity);
+          const Floats part = caches[s].read(cpu, layer, values, kCapacity);
           out.insert(out.end(), part.begin(), part.end());
         }
     return out;
@@ -260,7 +260,7 @@ void check_nearest(int bins, int dim, int n) {
   for (const Kernels* kernels : available_kernels()) {
     CpuBackend cpu(1, kernels->isa);
     std::vector<int32_t> want(static_cast<size_t>(n));
-    cpu.nearest(cpu.pack(stored), x.data(), want.data(), n);
+    cpu.nearest(cpu.pack(stored), x.data(), want.data(), 1, n);
     bool same = true;
     for (int i = 0; i < n; ++i) same &= got[static_cast<size_t>(2 * i)] == want[static_cast<size_t>(i)];
     expect(same, name + " are the CPU's, " + kernels->isa);

@@ -25,41 +25,43 @@ struct ConvCase {
   int past, channels, taps, stride, dilation;
 };
 
+// The one session of this call's number is fresh.
+std::vector<StreamData> streams_of(std::vector<Floats>& slabs, int call) {
+  std::vector<StreamData> out;
+  for (size_t s = 0; s < slabs.size(); ++s) out.push_back({slabs[s].data(), static_cast<int>(s) == call ? 1 : 0, 0});
+  return out;
+}
+
 // Three sessions through calls of several lengths, each session fresh at another call.
 void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
   constexpr int kStreams = 3, kOffset = 5;
   const std::string name = "GPU window of " + std::to_string(c.taps) + " taps, stride " + std::to_string(c.stride) +
                            ", dilation " + std::to_string(c.dilation) + (replicate ? ", replicated" : "");
-  std::vector<Floats> theirs(kStreams), slabs(kStreams);
-  for (size_t s = 0; s < kStreams; ++s) {
-    slabs[s] = normal(int64_t{c.past} * c.channels + 2 * kOffset);
-    theirs[s].assign(slabs[s].begin() + kOffset, slabs[s].end() - kOffset);
-  }
+  std::vector<Floats> theirs, slabs;
+  for (int s = 0; s < kStreams; ++s) slabs.push_back(normal(int64_t{c.past} * c.channels + 2 * kOffset));
+  theirs = slabs;
   for (int call = 0; call < 5; ++call) {
-    const int lengths[] = {1, 2, 1, 5, 3}, time = lengths[call] * c.stride, steps = lengths[call];
+    const int lengths[] = {1, 2, 1, 5, 3}, time = lengths[call] * c.stride;
     const Floats x = normal(int64_t{kStreams} * time * c.channels);
-    const int64_t size = int64_t{steps} * c.taps * c.channels;
-    Floats want;
-    for (int s = 0; s < kStreams; ++s) {
-      const Past past = call != s ? Past::Remembered : replicate ? Past::FirstInput : Past::Zeros;
-      // What it remembers of before it is fresh is anything.
-      const ConvWindow shape{c.past, time, c.channels, c.taps, c.stride, c.dilation};
-      Floats out(static_cast<size_t>(shape.size()));
-      cpu.window(shape, past, theirs[static_cast<size_t>(s)].data(), x.data() + int64_t{s} * time * c.channels,
-                 out.data());
-      for (int t = 0; t < steps; ++t) {
-        const auto from = out.begin() + t * shape.row();
-        want.insert(want.end(), from, from + int64_t{c.taps} * c.channels);
-      }
-    }
+    const ConvWindow shape{.offset = kOffset,
+                           .past = c.past,
+                           .time = time,
+                           .channels = c.channels,
+                           .taps = c.taps,
+                           .stride = c.stride,
+                           .dilation = c.dilation,
+                           .replicate = replicate,
+                           .unfolded = true};
+    Floats want(static_cast<size_t>(kStreams * shape.size()));
+    // What a session remembers of before it is fresh is anything.
+    cpu.window(shape, {.host = streams_of(theirs, call)}, x.data(), want.data());
+    for (const Floats& slab : theirs) want.insert(want.end(), slab.begin(), slab.end());
     const auto at_start = slabs;
     const Floats got = in_every_order(name, [&](Order order) {
       // Whatever lies before and behind in a session's memory is another convolution's.
       auto before = at_start;
-      std::vector<StreamData> streams;
-      for (int s = 0; s < kStreams; ++s)
-        streams.push_back({before[static_cast<size_t>(s)].data(), call == s ? 1 : 0, 0});
-      Floats out(static_cast<size_t>(kStreams * size));
+      const std::vector<StreamData> streams = streams_of(before, call);
+      Floats out(static_cast<size_t>(kStreams * shape.size()));
       const Window w{.x = x.data(),
                      .out = out.data(),
                      .streams = streams.data(),
@@ -77,12 +79,6 @@ void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
       slabs = before;
       return out;
     });
-    for (int s = 0; s < kStreams; ++s) {
-      const Floats& old = at_start[static_cast<size_t>(s)];
-      want.insert(want.end(), old.begin(), old.begin() + kOffset);
-      want.insert(want.end(), theirs[static_cast<size_t>(s)].begin(), theirs[static_cast<size_t>(s)].end());
-      want.insert(want.end(), old.end() - kOffset, old.end());
-    }
     expect(got == want, name + " is the CPU's in call " + std::to_string(call));
   }
 }
@@ -90,11 +86,9 @@ void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
 void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
   constexpr int kStreams = 3, kOffset = 4;
   const std::string name = "GPU overlap of " + std::to_string(taps) + " taps, stride " + std::to_string(stride);
-  std::vector<Floats> theirs(kStreams), slabs(kStreams);
-  for (size_t s = 0; s < kStreams; ++s) {
-    slabs[s] = normal(int64_t{taps - stride} * channels + 2 * kOffset);
-    theirs[s].assign(slabs[s].begin() + kOffset, slabs[s].end() - kOffset);
-  }
+  std::vector<Floats> theirs, slabs;
+  for (int s = 0; s < kStreams; ++s) slabs.push_back(normal(int64_t{taps - stride} * channels + 2 * kOffset));
+  theirs = slabs;
   const Floats weight = normal(int64_t{taps} * channels);
   for (int call = 0; call < 5; ++call) {
     const int times[] = {1, 1, 4, 2, 7}, time = times[call];
@@ -109,15 +103,13 @@ void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
       return y;
     });
     expect(scaled == columns, "GPU scale_channels is the CPU's");
-    for (int s = 0; s < kStreams; ++s)
-      cpu.overlap_add(columns.data() + s * in, call != s, theirs[static_cast<size_t>(s)].data(), want.data() + s * out,
-                      time, stride, taps, channels);
+    cpu.overlap_add({kOffset, time, channels, taps, stride}, {.host = streams_of(theirs, call)}, columns.data(),
+                    want.data());
+    for (const Floats& slab : theirs) want.insert(want.end(), slab.begin(), slab.end());
     const auto at_start = slabs;
     const Floats got = in_every_order(name, [&](Order order) {
       auto before = at_start;
-      std::vector<StreamData> streams;
-      for (int s = 0; s < kStreams; ++s)
-        streams.push_back({before[static_cast<size_t>(s)].data(), call == s ? 1 : 0, 0});
+      const std::vector<StreamData> streams = streams_of(before, call);
       Floats y(static_cast<size_t>(kStreams * out));
       const OverlapAdd o{.x = columns.data(),
                          .y = y.data(),
@@ -133,12 +125,6 @@ void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
       slabs = before;
       return y;
     });
-    for (int s = 0; s < kStreams; ++s) {
-      const Floats& old = at_start[static_cast<size_t>(s)];
-      want.insert(want.end(), old.begin(), old.begin() + kOffset);
-      want.insert(want.end(), theirs[static_cast<size_t>(s)].begin(), theirs[static_cast<size_t>(s)].end());
-      want.insert(want.end(), old.end() - kOffset, old.end());
-    }
     expect(got == want, name + " is the CPU's in call " + std::to_string(call));
   }
 }

@@ -1,4 +1,5 @@
-// parity [--isa NAME] [--threads N] DIR…: runs golden case folders, one row a check; exit 1 if any falls short.
+// parity [--isa NAME] [--threads N] [--emulated SM] DIR…: runs golden case folders, one row a check; exit 1 if any
+// falls short. Emulated: on a GPU of that generation made of fibers.
 #include "tests/parity.h"
 
 #include <sys/stat.h>
@@ -6,9 +7,12 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
 
 #include "core/error.h"
 #include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/host/emulated_driver.h"
 #include "files/file.h"
 #include "files/json.h"
 #include "files/safetensors.h"
@@ -50,17 +54,24 @@ void run(const Case& one, Backend& backend, Report& report) {
 
 int main_checked(int argc, char** argv) {
   const char* isa = nullptr;
-  int threads = 1, failures = 0, checks = 0, at = 1;
+  int arch = 0, threads = 1, failures = 0, checks = 0, at = 1;
   for (; at + 1 < argc && std::strncmp(argv[at], "--", 2) == 0; at += 2) {
     if (std::strcmp(argv[at], "--isa") == 0)
       isa = argv[at + 1];
     else if (std::strcmp(argv[at], "--threads") == 0)
       threads = std::atoi(argv[at + 1]);
+    else if (std::strcmp(argv[at], "--emulated") == 0)
+      arch = std::atoi(argv[at + 1]);
     else
       throw Error(kBadOption, std::string("unknown option ") + argv[at]);
   }
-  if (at >= argc) throw Error(kBadOption, "usage: parity [--isa NAME] [--threads N] DIR…");
-  CpuBackend backend(threads, isa, Inputs::Floats);
+  if (at >= argc) throw Error(kBadOption, "usage: parity [--isa NAME] [--threads N] [--emulated SM] DIR…");
+  const gpu::host::StandInKernels kernels;
+  const std::unique_ptr<Backend> owned =
+      arch > 0 ? std::unique_ptr<Backend>(std::make_unique<CudaBackend>(
+                     gpu::host::emulated_driver({.arch = arch}), CardOptions{.kernels = kernels.folder()}, threads))
+               : std::make_unique<CpuBackend>(threads, isa, Inputs::Floats);
+  Backend& backend = *owned;
   for (; at < argc; ++at) {
     std::string folder = argv[at];
     while (folder.size() > 1 && folder.back() == '/') folder.pop_back();

@@ -25,15 +25,22 @@ std::function<void()> bound(void (*kernel)(P...), void** parameters) {
   KERNEL(linear_##form##_3) \
   KERNEL(linear_##form##_4) \
   KERNEL(linear_##form##_5) KERNEL(linear_##form##_6) KERNEL(linear_##form##_7) KERNEL(linear_##form##_8)
+#define GEMM(Form, form) KERNEL(gemm_##form##_64x64) KERNEL(gemm_##form##_32x128) KERNEL(gemm_##form##_32x32)
 
 // All that kernels.h declares.
 constexpr HostKernel kKernels[] = {
     // clang-format off
     KERNEL(rms_norm) KERNEL(layer_norm)
-    KERNEL(activate) KERNEL(gate) KERNEL(add_scaled) KERNEL(add_bias)
+    KERNEL(activate) KERNEL(gate) KERNEL(add_scaled) KERNEL(add_bias) KERNEL(subtract)
+    KERNEL(embed_f32) KERNEL(embed_f16) KERNEL(embed_bf16) KERNEL(embed_q8) KERNEL(clear_absent)
+    KERNEL(append_f32) KERNEL(append_f16) KERNEL(append_q8)
     KERNEL(attend_f32) KERNEL(attend_f16) KERNEL(attend_q8)
+    KERNEL(window) KERNEL(window_keep) KERNEL(scale_channels) KERNEL(overlap_add) KERNEL(overlap_keep)
+    KERNEL(nearest_parts) KERNEL(nearest_choose)
+    KERNEL(draw)
     KERNEL(quantize_rows)
     MOSHI_LINEAR_FORMS(LINEAR)
+    MOSHI_LINEAR_FORMS(GEMM)
     // clang-format on
 };
 

@@ -1,6 +1,7 @@
 #include "cuda/host/launch.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -46,9 +47,17 @@ struct Thread {
   int idle = 0;                   // looks since
 };
 
+// Lanes of a warp that have come to the same call with the same mask.
+struct Meeting {
+  uint32_t mask = 0, arrived = 0;
+  Operation operation = nullptr;
+  Place place = {};
+};
+
 struct Block {
   int x, y, z;
   std::vector<Thread> threads = {};
+  std::vector<std::vector<Meeting>> meetings = {};  // by warp
   int at_barrier = 0;
   SharedMemory shared = {};
 };
@@ -156,18 +165,21 @@ void Run::together(uint32_t mask, Operation operation, const Lane& lane, const P
   mine.operation = operation;
   mine.lane = lane;
   ++progress;
+  std::vector<Meeting>& meetings = mine.block->meetings[static_cast<size_t>(first / kWarp)];
+  auto meeting = std::find_if(meetings.begin(), meetings.end(), [&](const Meeting& m) {
+    return m.mask == mask && m.operation == operation && same(m.place, place);
+  });
+  if (meeting == meetings.end()) meeting = meetings.insert(meeting, {mask, 0, operation, place});
+  meeting->arrived |= 1u << mine.index % kWarp;
+  // The last to come goes on at once; that others are not there yet is judged when nobody can move any more.
+  if (meeting->arrived != mask) return pause();
+  meetings.erase(meeting);
   Lane lanes[kWarp] = {};
-  for (int i = 0; i < kWarp; ++i) {
-    if (!(mask >> i & 1)) continue;
-    const Thread& other = mine.block->threads[static_cast<size_t>(first + i)];
-    // The last to come goes on at once; that others are not there yet is judged when nobody can move any more.
-    if (other.state != State::Warp || other.mask != mask || other.operation != operation || !same(other.place, place))
-      return pause();
-    lanes[i] = other.lane;
-  }
+  Thread* const warp = &mine.block->threads[static_cast<size_t>(first)];
+  for (uint32_t left = mask; left != 0; left &= left - 1)
+    lanes[std::countr_zero(left)] = warp[std::countr_zero(left)].lane;
   operation(mask, lanes);
-  for (int i = 0; i < kWarp; ++i)
-    if (mask >> i & 1) mine.block->threads[static_cast<size_t>(first + i)].state = State::Ready;
+  for (uint32_t left = mask; left != 0; left &= left - 1) warp[std::countr_zero(left)].state = State::Ready;
 }
 
 void Run::spin(const Place& place) {
@@ -229,6 +241,7 @@ void Run::run(std::vector<Block>& blocks) {
     block.shared.clear();
     block.at_barrier = 0;
     block.threads.clear();
+    block.meetings.assign(static_cast<size_t>((how_.threads + kWarp - 1) / kWarp), {});
     for (int i = 0; i < how_.threads; ++i) block.threads.push_back({.block = &block, .index = i, .fiber = nullptr});
     for (Thread& thread : block.threads) {
       thread.fiber = fiber(threads.size());

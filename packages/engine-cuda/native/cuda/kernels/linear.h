@@ -1,6 +1,7 @@
 // What linear layers take; the same bytes on host and GPU.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace moshi {
@@ -55,6 +56,15 @@ constexpr int linear_split(int rows, int chunks) {
   int split = 1;
   while (split < kLinearWarps && rows * split < 4096 && chunks >= 64 * split) split *= 2;
   return split;
+}
+// What the kernel for n rows of x is called.
+inline const char* linear_name(LinearForm form, int n) {
+#define MOSHI_LINEAR(Form, form)                                                           \
+  {"linear_" #form "_1", "linear_" #form "_2", "linear_" #form "_3", "linear_" #form "_4", \
+   "linear_" #form "_5", "linear_" #form "_6", "linear_" #form "_7", "linear_" #form "_8"},
+  static constexpr const char* kNames[][kLinearMost] = {MOSHI_LINEAR_FORMS(MOSHI_LINEAR)};
+#undef MOSHI_LINEAR
+  return kNames[static_cast<size_t>(form)][n - 1];
 }
 // Blocks of a launch, along x.
 constexpr int linear_blocks(int rows, int split, int n) {
