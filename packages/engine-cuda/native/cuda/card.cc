@@ -102,9 +102,10 @@ void Card::give_back() {
   only_outside("give memory back");
   while (!kept_.empty()) {
     const auto [bytes, memory] = *kept_.begin();
-    context_.call("cuMemFree", context_.api().memory_free, address(memory));
+    // Gone before the call: what the driver refuses to free is not to be used again either.
     kept_.erase(kept_.begin());
     allocated_ -= bytes;
+    context_.call("cuMemFree", context_.api().memory_free, address(memory));
   }
 }
 
