@@ -51,6 +51,9 @@ Strings loaded(int arch, int ptx, const std::vector<Made>& images) {
   StandInKernels::write_index(folder.path(), "norm");
   for (const Made& image : images) StandInKernels::write(folder.path(), "norm", image.arch, image.ptx, image.cubin);
   std::ofstream(folder.path() + "/norm.sm_80.txt") << "none of ours";
+  if (arch == 87)
+    std::ofstream(folder.path() + "/norm.sm_87.cubin") << "\x7f"
+                                                          "ELF, for another GPU";
   const auto api = emulated_driver({.arch = arch, .ptx = ptx});
   const std::string error = refusal([&] {
     Card card(api, {.kernels = folder.path()});
@@ -77,9 +80,12 @@ void check_images() {
   expect_loaded(loaded(120, 66, {p61, p75, p80, p90}), "ptx sm_75", "and that its driver reads");
   expect_loaded(loaded(61, 60, {p61, p75, c75}), "ptx sm_61", "an old GPU with an old driver");
 
+  expect_loaded(loaded(87, 87, {p80}), "ptx sm_80", "machine code that the GPU refuses is passed over");
+
   const std::string newer = loaded(61, 87, {p75, c75})[0];
   expect(says(newer, "sm_61") && says(newer, "norm.sm_75.cubin") && says(newer, "norm.sm_75.ptx"),
          "a GPU too old for all images is told what there is");
+  expect(says(loaded(80, 87, {c75})[0], "take a newer GPU"), "machine code is for its own generation alone");
   const std::string older = loaded(80, 60, {p75, p80})[0];
   expect(
       says(older, "Unsupported .version 7.0") && says(older, "Unsupported .version 6.5") && says(older, "newer driver"),
