@@ -1,8 +1,9 @@
 // npm run build: the native engine and every package, only what changed since the last time.
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { checkTools, install, ROOT, step } from './steps.mjs';
+import { findCompiler, kernelsAreFresh, NO_COMPILER } from './kernels.mjs';
+import { checkTools, install, newest, ROOT, step } from './steps.mjs';
 
 const NATIVE = join(ROOT, 'packages', 'engine-cuda', 'native');
 // Each after those it needs; @moshi/opus is bundled into client and server.
@@ -15,13 +16,6 @@ export const NODE_API = `NODE_API=${['node-addon-api', 'node-api-headers/include
 
 export function make(name, target, extra = []) {
   return step(name, 'make', ['-C', NATIVE, '-j', '2', NODE_API, ...extra, target]);
-}
-
-function newest(path) {
-  const info = statSync(path, { throwIfNoEntry: false });
-  if (!info) return 0;
-  if (!info.isDirectory()) return info.mtimeMs;
-  return Math.max(0, ...readdirSync(path).map((name) => newest(join(path, name))));
 }
 
 function isFresh(name) {
@@ -42,10 +36,18 @@ export async function buildPackage(name) {
   await step(`build @moshi/${name}`, process.execPath, [tsup], { cwd: join(ROOT, 'packages', name) });
 }
 
+/** A build without them runs on the CPU alone, so they are no reason to fail. */
+async function buildKernels() {
+  if (kernelsAreFresh()) return;
+  if (!(await findCompiler())) return console.log(`– GPUs will not be used by this build: ${NO_COMPILER}`);
+  await step('build the GPU kernels', process.execPath, [join(ROOT, 'scripts', 'kernels.mjs'), '--ptx']);
+}
+
 export async function build() {
   await checkTools();
   await install();
   await make('build the native engine', 'addon');
+  await buildKernels();
   for (const name of PACKAGES) await buildPackage(name);
 }
 

@@ -1,6 +1,8 @@
-// Before packing @moshi/engine-cuda: puts the addon built here where the package looks for its platform's.
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+// Before packing @moshi/engine-cuda: puts the addon built here where the package looks for its platform's, and says how large
+// it and the GPU kernels are.
+import { copyFileSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { kernelSize } from './kernels.mjs';
 import { fail, ROOT, run } from './steps.mjs';
 
 const engine = join(ROOT, 'packages', 'engine-cuda');
@@ -11,3 +13,5 @@ mkdirSync(folder, { recursive: true });
 copyFileSync(built, join(folder, 'moshi.node'));
 // Line numbers are for this machine; users get a third of the size.
 await run('strip', ['--strip-unneeded', join(folder, 'moshi.node')], { quiet: true });
+// Not to standard output, where `npm pack --json` writes.
+console.error(`moshi.node ${(statSync(join(folder, 'moshi.node')).size / 1e6).toFixed(1)} MB, ${kernelSize()}`);

@@ -1,6 +1,6 @@
 // What the repository's scripts share: running a step with its output kept quiet unless it fails, and visible progress.
 import { spawn } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -64,6 +64,14 @@ export async function checkTools() {
       `${missing.join(' and ')} not found. On Debian or Ubuntu:\n  sudo apt-get update && sudo apt-get install -y make g++`,
     );
   }
+}
+
+/** When the newest file of a folder, or the file itself, was written; 0 when there is none. */
+export function newest(path) {
+  const info = statSync(path, { throwIfNoEntry: false });
+  if (!info) return 0;
+  if (!info.isDirectory()) return info.mtimeMs;
+  return Math.max(0, ...readdirSync(path).map((name) => newest(join(path, name))));
 }
 
 const time = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;

@@ -53,7 +53,9 @@ describe.each(['build', 'build-sanitized', 'build-tsan'])('native checks (%s)', 
   it.skipIf(!existsSync(binary(build, 'checks')))(
     'hold for files, kernels, sampling and the batch loop',
     async () => {
-      const { stdout, stderr } = await run(binary(build, 'checks'), [await defaultModel(), fixture('.')]);
+      const images = new URL('../prebuilds/kernels', import.meta.url).pathname;
+      const args = [await defaultModel(), fixture('.'), ...(existsSync(images) ? [images] : [])];
+      const { stdout, stderr } = await run(binary(build, 'checks'), args);
       expect(stdout).toMatch(/^\d+ native checks passed, 0 failed$/m);
       expect(stderr).toBe('');
     },

@@ -28,9 +28,9 @@ int main(int argc, char** argv) {
     moshi::check_gpu_linear();
     moshi::check_gpu_steps();
     moshi::check_gpu_streams();
-    moshi::check_gpu_driver();
     moshi::check_gpu_gemm();
     moshi::check_gpu_draw();
+    moshi::check_gpu_driver(argc > 3 ? argv[3] : "");
     moshi::check_kernels();
     moshi::check_quant();
     moshi::check_quantize();

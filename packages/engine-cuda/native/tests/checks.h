@@ -10,7 +10,6 @@ void check_files();
 void check_formats();
 void check_gguf();
 void check_gpu();
-void check_gpu_driver();
 void check_gpu_gemm();
 void check_gpu_draw();
 void check_gpu_linear();
@@ -22,6 +21,8 @@ void check_quant();
 void check_sampler();
 void check_threads();
 void check_topology();
+// images: the folder of the GPU kernels that were built; empty: without those.
+void check_gpu_driver(const std::string& images);
 // fixtures: the folder of golden cases; empty: without those.
 void check_bench(const std::string& fixtures);
 // folder: a model in the published layout (the embedded default).

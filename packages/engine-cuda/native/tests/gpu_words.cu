@@ -1,5 +1,5 @@
-// Every word of gpu.h in use: run on fibers by check_gpu_shim.cc, and compiled for every GPU by scripts/ptx.mjs, since
-// what no kernel uses is never seen by a compiler.
+// Every word of gpu.h in use: run on fibers by check_gpu_shim.cc, and compiled for every GPU by scripts/kernels.mjs,
+// since what no kernel uses is never seen by a compiler.
 #include "cuda/gpu.h"
 
 namespace moshi {
