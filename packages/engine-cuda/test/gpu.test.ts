@@ -1,19 +1,21 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Hardware, type InspectOptions, inspectHardware } from '../src';
 import { inspectWith } from '../src/hardware';
 
 const SOURCE = fileURLToPath(new URL('../native/tests/fake_driver.cc', import.meta.url));
+const EMULATED = fileURLToPath(new URL('../native/build/libcuda-emulated.so', import.meta.url));
 let folder: string;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'moshi-gpu-'));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+afterEach(() => vi.unstubAllEnvs());
 
 /** Looks at this machine as if it had a driver with that fault. */
 async function withDriver(fault = '', options: InspectOptions = {}): Promise<Hardware> {
@@ -121,5 +123,23 @@ describe('inspectHardware', () => {
 
   it('refuses a bad timeout', async () => {
     await expect(inspectHardware({ timeoutMs: 0 })).rejects.toMatchObject({ code: 'ENGINE_BAD_OPTION' });
+  });
+
+  // `npm test` builds it before this runs.
+  it.skipIf(!existsSync(EMULATED))('of the emulated driver are listed', async () => {
+    vi.stubEnv('MOSHI_EMULATED_ARCH', '89');
+    vi.stubEnv('MOSHI_EMULATED_CARDS', '2');
+    vi.stubEnv('MOSHI_EMULATED_MEMORY', '1000000');
+    const { gpus, gpuProblem } = await inspectWith({}, { cuda: EMULATED, nvml: 'none' });
+    expect(gpuProblem).toBeUndefined();
+    expect(gpus).toHaveLength(2);
+    expect(gpus[1]).toMatchObject({
+      name: 'Emulated GPU, sm_89',
+      computeCapability: '8.9',
+      memory: { totalBytes: 1_000_000, freeBytes: 1_000_000 },
+      cuda: '12.8',
+    });
+    vi.stubEnv('MOSHI_EMULATED_FAULT', 'cuDeviceGetCount:1:803');
+    expect((await inspectWith({}, { cuda: EMULATED, nvml: 'none' })).gpuProblem?.code).toBe('GPU_DRIVER_MISMATCH');
   });
 });

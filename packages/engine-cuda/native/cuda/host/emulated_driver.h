@@ -55,6 +55,8 @@ class StandInKernels {
   StandInKernels(const StandInKernels&) = delete;
   StandInKernels& operator=(const StandInKernels&) = delete;
   const std::string& folder() const { return folder_; }
+  // Writes what such a folder holds.
+  static void write_all(const std::string& folder);
   // Writes one file of such a folder: kernels of this generation and PTX version, as machine code or as PTX.
   static void write(const std::string& folder, const std::string& file, int arch, int ptx, bool cubin);
   static void write_index(const std::string& folder, const std::string& file);

@@ -24,13 +24,17 @@ StandInKernels::StandInKernels()
     : folder_((std::filesystem::temp_directory_path() / ("moshi-kernels-" + std::to_string(std::random_device{}())))
                   .string()) {
   std::filesystem::create_directory(folder_);
-  write_index(folder_, "all");
-  write(folder_, "all", 61, 60, false);
+  write_all(folder_);
 }
 
 StandInKernels::~StandInKernels() {
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
+}
+
+void StandInKernels::write_all(const std::string& folder) {
+  write_index(folder, "all");
+  write(folder, "all", 61, 60, false);
 }
 
 void StandInKernels::write(const std::string& folder, const std::string& file, int arch, int ptx, bool cubin) {
