@@ -1,8 +1,11 @@
 #include "addon/objects.h"
 
+#include <cstdlib>
 #include <mutex>
 
 #include "addon/convert.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/probe.h"
 #include "model/expansion.h"
 #include "runtime/engine.h"
 #include "runtime/voice_file.h"
@@ -344,7 +347,13 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       const LmConfig& config = engine.checkpoint()->lm->config();
       Napi::Object out = Napi::Object::New(info.Env());
       out.Set("backend", engine.checkpoint()->backend->name());
-      out.Set("threads", engine.checkpoint()->backend->threads());
+      const Backend& backend = *engine.checkpoint()->backend;
+      if (const auto* cpu = dynamic_cast<const CpuBackend*>(&backend)) out.Set("threads", cpu->threads());
+      if (const auto* cuda = dynamic_cast<const CudaBackend*>(&backend)) {
+        out.Set("gpu", cuda->card().name());
+        out.Set("gpuBytes", static_cast<double>(cuda->card().most()));
+        out.Set("graphs", cuda->card().graphs() ? std::string("on") : "off: " + cuda->card().graph_note());
+      }
       out.Set("weights", precision_name(engine.checkpoint()->precision));
       out.Set("kv", kv_type_name(engine.checkpoint()->lm->kv()));
       out.Set("slots", engine.slots());
@@ -356,6 +365,16 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       out.Set("codebooks", config.own_codebooks());
       out.Set("dialect", config.dialect == Dialect::PersonaPlex ? "personaplex" : "moshi");
       out.Set("textVocabulary", static_cast<double>(config.text_card));
+      if (!engine.rehearsed().empty()) {
+        Napi::Array rehearsal = Napi::Array::New(info.Env());
+        for (const Rehearsed& one : engine.rehearsed()) {
+          Napi::Object entry = Napi::Object::New(info.Env());
+          entry.Set("sessions", one.sessions);
+          entry.Set("ms", one.ms);
+          rehearsal.Set(rehearsal.Length(), entry);
+        }
+        out.Set("rehearsal", rehearsal);
+      }
       return out;
     });
   }
@@ -365,10 +384,21 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
 }  // namespace
 
-std::unique_ptr<CpuBackend> make_backend(const Napi::Object& options) {
-  const std::string isa = text_option(options, "isa");
-  const int threads = count_option(options, "threads", 0);
-  return std::make_unique<CpuBackend>(threads, isa.empty() ? nullptr : isa.c_str());
+BackendOptions backend_options(const Napi::Object& options) {
+  BackendOptions out{text_option(options, "isa"), count_option(options, "threads", 0), std::nullopt};
+  if (text_option(options, "device") == "cuda")
+    out.card = CardOptions{.index = count_option(options, "gpu", 0),
+                           .graphs = options.Get("graphs").ToBoolean(),
+                           .kernels = text_option(options, "kernels")};
+  return out;
+}
+
+std::unique_ptr<Backend> BackendOptions::make() const {
+  if (!card) return std::make_unique<CpuBackend>(threads, isa.empty() ? nullptr : isa.c_str());
+  // Another library is for tests.
+  const char* named = std::getenv("MOSHI_CUDA_LIBRARY");
+  return std::make_unique<CudaBackend>(std::make_shared<const DriverApi>(named ? named : DriverNames().cuda), *card,
+                                       threads);
 }
 
 // expandCheckpoint(lm, out) → Promise
@@ -381,7 +411,7 @@ Napi::Value expand_checkpoint(const Napi::CallbackInfo& info) {
 }
 
 // loadEngine({ config, lm, mimi, mimiConfig, tokenizer, lora }, { threads, slots, isa, loraScale, expand, weights,
-// cache }) →
+// cache, context, device: 'cpu' | 'cuda', gpu, kernels, graphs }) →
 // Promise<NativeEngine>
 Napi::Value load_engine(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -393,12 +423,17 @@ Napi::Value load_engine(const Napi::CallbackInfo& info) {
       files.lora_scale = options.Get("loraScale").As<Napi::Number>().FloatValue();
     files.expand = options.Get("expand").ToBoolean();
     weights_options(options, files);
+    files.context = count_option(options, "context", 0);
     const int slots = std::max(1, count_option(options, "slots", 1));
-    auto backend = std::make_shared<std::unique_ptr<CpuBackend>>(make_backend(options));
+    const BackendOptions device = backend_options(options);
     auto engine = std::make_shared<std::unique_ptr<Engine>>();
     return Task::run(
         info.Env(),
-        [=] { *engine = std::make_unique<Engine>(std::make_unique<Checkpoint>(files, std::move(*backend)), slots); },
+        [=] {
+          const bool gpu = device.card.has_value();
+          const EngineOptions how{.slots = slots, .rehearse = gpu || LmFile(files).large(), .full = gpu};
+          *engine = std::make_unique<Engine>(std::make_unique<Checkpoint>(files, device.make()), how);
+        },
         [engine](Napi::Env env) -> Napi::Value {
           const Napi::Object object = env.GetInstanceData<Classes>()->engine.New({});
           EngineObject::Unwrap(object)->adopt(std::move(*engine));

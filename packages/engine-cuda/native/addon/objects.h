@@ -4,8 +4,11 @@
 #include <napi.h>
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
 #include "runtime/checkpoint.h"
 
 namespace moshi {
@@ -31,6 +34,14 @@ Napi::Value evaluate_model(const Napi::CallbackInfo& info);
 
 // { weights, cache: string[] }
 void weights_options(const Napi::Object& options, CheckpointFiles& files);
-std::unique_ptr<CpuBackend> make_backend(const Napi::Object& options);
+// Where a model runs, as JavaScript chose: { threads, isa, device: 'cpu' | 'cuda', gpu, kernels, graphs }.
+struct BackendOptions {
+  std::string isa;
+  int threads = 0;
+  std::optional<CardOptions> card;  // none: on the CPU
+  // Throws Error where there is no such device; opening a GPU takes a while.
+  std::unique_ptr<Backend> make() const;
+};
+BackendOptions backend_options(const Napi::Object& options);
 
 }  // namespace moshi

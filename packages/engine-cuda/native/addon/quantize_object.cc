@@ -63,7 +63,7 @@ Napi::Value quantize_checkpoint(const Napi::CallbackInfo& info) {
     const auto watch = std::make_shared<Watch>();
     const QuantizeOptions chosen{
         .out = info[1].ToString(), .type = QuantizeType(text_option(options, "type")), .progress = watched(watch)};
-    const auto backend = std::make_shared<std::unique_ptr<CpuBackend>>(make_backend(options));
+    const auto backend = std::make_shared<std::unique_ptr<Backend>>(backend_options(options).make());
     const auto done = std::make_shared<Quantized>();
     return job(info.Env(), watch,
                Task::run(
@@ -96,7 +96,7 @@ Napi::Value cache_weights(const Napi::CallbackInfo& info) {
     files.expand = options.Get("expand").ToBoolean();
     weights_options(options, files);
     files.cache.progress = watched(watch);
-    const auto backend = std::make_shared<std::unique_ptr<CpuBackend>>(make_backend(options));
+    const auto backend = std::make_shared<std::unique_ptr<Backend>>(backend_options(options).make());
     const auto path = std::make_shared<std::string>();
     return job(info.Env(), watch,
                Task::run(

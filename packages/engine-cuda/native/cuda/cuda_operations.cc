@@ -239,6 +239,9 @@ void CudaBackend::nearest(const Matrix& table, const float* x, int32_t* codes, i
 
 void CudaBackend::draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card,
                        int32_t* drawn, int32_t* taken) {
+  if (card > kDrawMost)
+    throw Error(kBadModel, "draws from " + std::to_string(card) + " tokens; GPUs draw from " +
+                               std::to_string(kDrawMost) + " at most: run this model with gpu: false");
   const int width = whole(card);
   Working memory(*this);
   auto* scratch = memory.array<uint32_t>(n * draw_scratch(width));

@@ -128,6 +128,9 @@ struct ConvOverlap {
   int taps, stride;
 };
 
+// A number that nothing else has, for the keys of programs: another model may come to lie at the same address.
+uint64_t unique_number();
+
 // Pointers to activations, ids and what of this kind there is are the device's, unless a host's is asked for.
 class Backend {
  public:

@@ -16,8 +16,7 @@ std::vector<float> read_row(Backend& backend, const float* rows, size_t i, int64
 
 // Of a program that depends on the model, on a number, and on where all it reads and writes is.
 std::vector<uint64_t> program_key(const Lm& lm, int number, std::initializer_list<const void*> places, int64_t count) {
-  std::vector<uint64_t> key{reinterpret_cast<uint64_t>(&lm), static_cast<uint64_t>(number),
-                            static_cast<uint64_t>(count)};
+  std::vector<uint64_t> key{lm.number(), static_cast<uint64_t>(number), static_cast<uint64_t>(count)};
   for (const void* place : places) key.push_back(reinterpret_cast<uint64_t>(place));
   return key;
 }
@@ -209,6 +208,19 @@ void Generation::step(const Lm& lm, std::span<Generation*> all, std::span<const 
     step_audio(lm, memory, running, hidden, traces);
   }
   for (Generation* one : all) one->finish_step();
+}
+
+void Generation::come_to(Backend& backend, int64_t position) {
+  if (position <= temporal_.position) return;
+  temporal_.cache.reserve(backend, 1);
+  temporal_.cache.repeat(backend, position);
+  offset_ += position - temporal_.position;
+  temporal_.position = position;
+  std::fill(cache_.begin(), cache_.end(), 0);
+  // What is heard was given, all else was not.
+  const auto heard = provided_.begin() + (1 + config_.own_codebooks()) * slots_;
+  std::fill(provided_.begin(), heard, uint8_t{0});
+  std::fill(heard, provided_.end(), uint8_t{1});
 }
 
 const float* Generation::step_text(const Lm& lm, Working& memory, std::span<Generation* const> running,

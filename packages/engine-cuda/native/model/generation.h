@@ -64,6 +64,9 @@ class Generation {
   const SamplingOptions& options() const { return options_; }
   int64_t steps() const { return offset_; }
   void reset();
+  // For benches and rehearsals: goes on as if so many positions had been seen; what the ring holds is its first one
+  // over and over.
+  void come_to(Backend& backend, int64_t position);
   // Asked on every step from then on; null = nobody.
   void follow(TextGuide* guide) { guide_ = guide; }
 

@@ -87,9 +87,12 @@ void KvCache::repeat(Backend& backend, int64_t rows) {
   for (int64_t page = 0; page * page_ < std::min(rows, capacity_); ++page)
     each_part(page, 1, reinterpret_cast<char*>(first.pages.at(0).data()),
               [&](char* to, size_t pitch, const char* from, size_t from_pitch, size_t width) {
-                for (int64_t row = 0; row < std::min(page_, rows - page * page_); ++row)
-                  backend.copy_rows(to + static_cast<size_t>(row) * width, pitch, from, from_pitch, width,
-                                    static_cast<size_t>(lists()));
+                const auto lists = static_cast<size_t>(this->lists());
+                const auto all = static_cast<size_t>(std::min(page_, rows - page * page_)) * width;
+                backend.copy_rows(to, pitch, from, from_pitch, width, lists);
+                // As much again as there is, until all is there.
+                for (size_t there = width; there < all; there *= 2)
+                  backend.copy_rows(to + there, pitch, to, pitch, std::min(there, all - there), lists);
               });
 }
 

@@ -21,6 +21,7 @@ class Lm {
 
   const LmConfig& config() const { return config_; }
   Backend& backend() const { return backend_; }
+  uint64_t number() const { return number_; }  // of this model alone
   int64_t dim() const { return config_.temporal.dim; }
   KvType kv() const { return kv_; }
   // Codebooks depth() can draw: all generated ones, or, live, the model's own.
@@ -75,6 +76,7 @@ class Lm {
   void project(const Head& head, const float* x, float* y, int64_t n) const;
 
   Backend& backend_;
+  uint64_t number_ = unique_number();
   LmConfig config_;
   KvType kv_;  // of the temporal ring
   Embedding text_embedding_, depth_text_embedding_;

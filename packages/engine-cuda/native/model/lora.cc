@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "files/values.h"
+#include "model/workspace.h"
 
 namespace moshi {
 
@@ -120,6 +121,7 @@ void Lora::fuse(const std::string& name, DType type, int64_t begin, int64_t rows
   const auto width = static_cast<size_t>(cols);
   std::string loaded;
   std::vector<float> a, b, delta, weight;
+  Working memory(backend);
   for (const Part& part : found->second) {
     // The part's own rows that are among those asked for.
     const int64_t start = std::max<int64_t>(0, begin - part.row), end = std::min(part.rows, begin + rows - part.row);
@@ -139,12 +141,14 @@ void Lora::fuse(const std::string& name, DType type, int64_t begin, int64_t rows
                     &a[static_cast<size_t>((part.a_row + r) * cols + c)], sizeof(float));
     const Matrix down = backend.pack(transposed);
     const int64_t chunk = std::max<int64_t>(1, kChunk / cols);
+    float *rows_of_b = memory.floats(chunk * part.rank), *product = memory.floats(chunk * cols);
     for (int64_t first = start; first < end; first += chunk) {
       const int64_t n = std::min(chunk, end - first);
       delta.resize(static_cast<size_t>(n) * width);
       weight.resize(delta.size());
-      backend.linear(down, &b[static_cast<size_t>((part.b_row + first) * part.rank)], part.rank, delta.data(), cols, n,
-                     false);
+      backend.write(rows_of_b, &b[static_cast<size_t>((part.b_row + first) * part.rank)], n * part.rank);
+      backend.linear(down, rows_of_b, part.rank, product, cols, n, false);
+      backend.read(delta.data(), product, n * cols);
       char* at = bytes + (part.row + first - begin) * cols * dtype_bytes(type);
       to_floats(type, at, weight.size(), weight.data());
       for (size_t i = 0; i < weight.size(); ++i) weight[i] += scale_ * delta[i];

@@ -86,6 +86,7 @@ class Mimi {
   void show(const Tap& tap, const char* name, const float* x, int64_t rows, int64_t channels) const;
 
   Backend& backend_;
+  uint64_t number_ = unique_number();  // of this codec alone
   MimiConfig config_;
   KvType ring_;  // of both transformers; F16 with weights in F16: the sound stays 73 dB above the difference
   StreamLayout encoder_layout_, decoder_layout_;

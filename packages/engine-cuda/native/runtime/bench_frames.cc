@@ -10,26 +10,6 @@ namespace moshi {
 
 namespace {
 
-void advance(Generation& generation, const LmConfig& config, Backend& backend, int64_t position) {
-  Remembered far = generation.remember(backend);
-  if (far.position < 1 || far.position >= position) return;
-  // What the ring holds does not matter, that it is there to be read does.
-  const KvCache& ring = generation.temporal().cache;
-  KvCache full(ring.type(), ring.layers(), ring.capacity(), ring.heads(), ring.head_dim());
-  full.restore(backend, far.ring);
-  full.repeat(backend, position);
-  far.ring = full.save(backend, position);
-  far.offset += position - far.position;
-  far.position = position;
-  std::fill(far.cache.begin(), far.cache.end(), 0);
-  // What is heard was given, all else was not.
-  const auto slots = static_cast<int64_t>(far.provided.size()) / config.streams();
-  const int64_t heard = (1 + config.own_codebooks()) * slots;
-  std::fill(far.provided.begin(), far.provided.begin() + heard, uint8_t{0});
-  std::fill(far.provided.begin() + heard, far.provided.end(), uint8_t{1});
-  generation.recall(backend, far);
-}
-
 // One frame of a group; milliseconds, and what plain reading gave around the language model's part.
 struct Frame {
   double encode, lm, decode, reading;
@@ -87,7 +67,7 @@ class Group {
 
   void come_to(int64_t position) {
     for (Conversation& one : all_) {
-      advance(one.generation, lm_.config(), backend_, position);
+      one.generation.come_to(backend_, position);
       // So long a conversation has filled the codec's rings.
       const int64_t full = std::min(2 * position, mimi_.config().transformer.context + 1);
       if (full <= 4) continue;

@@ -34,6 +34,11 @@ std::unique_ptr<Mimi> load_mimi(const std::string& weights, const std::string& c
 LmFile::LmFile(const CheckpointFiles& files)
     : files_(files), config_(read_lm_config(files.config)), file_(open_weights(files.lm, config_.depth_schedule)) {
   expand_ = config_.settle(generated_codebooks(*file_), files.expand);
+  int64_t& own = config_.temporal.context;
+  if (files.context > own)
+    throw Error(kBadOption, "context " + std::to_string(files.context) + " is more than the model's own, " +
+                                std::to_string(own) + ": ask for no more");
+  if (files.context > 0) own = files.context;
 }
 
 bool LmFile::quantized() const {
@@ -42,14 +47,18 @@ bool LmFile::quantized() const {
   return false;
 }
 
+bool LmFile::large() const {
+  return File(files_.lm).size() >= kSmall;
+}
+
 Precision LmFile::precision() const {
   if (files_.weights) return *files_.weights;
-  return File(files_.lm).size() < kSmall || quantized() ? Precision::Stored : Precision::Q8;
+  return !large() || quantized() ? Precision::Stored : Precision::Q8;
 }
 
 KvType LmFile::kv() const {
   if (files_.kv) return *files_.kv;
-  return File(files_.lm).size() < kSmall ? KvType::F32 : KvType::F16;
+  return large() ? KvType::F16 : KvType::F32;
 }
 
 std::string LmFile::cached(Backend& backend) const {

@@ -25,6 +25,7 @@ struct CheckpointFiles {
   std::optional<Precision> weights = Precision::Stored;  // empty: what suits the model, see LmFile
   WeightsCache cache{};
   std::optional<KvType> kv = KvType::F32;  // empty: f16 for models of 1 GB and more
+  int64_t context = 0;                     // positions the temporal transformer looks back; 0: the model's own
 };
 
 // A config.json; what stands for one where there is none, when the path is empty.
@@ -39,7 +40,9 @@ class LmFile {
   const LmConfig& config() const { return config_; }
   // Whether its layers are stored quantized; then that is how they are run.
   bool quantized() const;
-  // Files of 1 GB and more are run as q8 unless they are quantized or the caller chose; the others as they are stored.
+  // Files of 1 GB and more, which are worth a rehearsal.
+  bool large() const;
+  // Large ones are run as q8 unless they are quantized or the caller chose; the others as they are stored.
   Precision precision() const;
   KvType kv() const;
   // The cached file of the weights as they are to be run, made first if need be; empty when they are not quantized, or

@@ -40,8 +40,11 @@ class Stopwatch {
 
 }  // namespace
 
-Engine::Engine(std::unique_ptr<Checkpoint> checkpoint, int slots)
-    : checkpoint_(std::move(checkpoint)), slots_(slots), thread_([this] { run(); }) {}
+Engine::Engine(std::unique_ptr<Checkpoint> checkpoint, const EngineOptions& options)
+    : checkpoint_(std::move(checkpoint)), options_(options) {
+  if (options.rehearse) rehearse();
+  thread_ = std::thread([this] { run(); });
+}
 
 Engine::~Engine() {
   {
@@ -69,8 +72,9 @@ std::shared_ptr<Session> Engine::open(const OpenOptions& options, SessionEvents 
   PersonaReader persona = this->persona(options);
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error(kClosed, "the engine is closed");
-  if (sessions_.size() >= static_cast<size_t>(slots_))
-    throw Error(kFull, "all " + std::to_string(slots_) +
+  if (!lost_.empty()) throw Error(kGpuLost, lost_);
+  if (sessions_.size() >= static_cast<size_t>(slots()))
+    throw Error(kFull, "all " + std::to_string(slots()) +
                            " slots are taken; wait for a session to close or load with more slots");
   auto session = std::make_shared<Session>(*checkpoint_->lm, *checkpoint_->mimi, checkpoint_->tokenizer, options,
                                            std::move(persona), std::move(events));
@@ -219,10 +223,52 @@ void Engine::guarded(const std::vector<std::shared_ptr<Session>>& sessions, cons
     task();
   } catch (const std::exception& error) {
     const auto* known = dynamic_cast<const Error*>(&error);
-    for (const auto& session : sessions) {
-      session->events.error(known ? known->code() : kBadModel, error.what());
+    const std::string code = known ? known->code() : kBadModel;
+    std::vector<std::shared_ptr<Session>> affected = sessions;
+    if (code == kGpuLost) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      // Where one session's work fails for this reason, all have lost what they remember.
+      if (lost_.empty()) affected = sessions_;
+      lost_ = error.what();
+    }
+    for (const auto& session : affected) {
+      session->events.error(code, error.what());
       close(*session);
     }
+  }
+}
+
+// As conversations will run, so that what a device makes for a step is made now, and what does not fit shows now.
+void Engine::rehearse() {
+  const Lm& lm = *checkpoint_->lm;
+  const SessionEvents nobody{
+      [] {}, [](const FrameResult&) {}, [](const SayEvent&) {}, [](const std::string&, const std::string&) {}, [] {},
+      [] {}};
+  std::vector<std::shared_ptr<Session>> all;
+  for (int i = 0; i < slots(); ++i) {
+    all.push_back(std::make_shared<Session>(lm, *checkpoint_->mimi, checkpoint_->tokenizer, OpenOptions{},
+                                            PersonaReader(lm.config(), nullptr, {}), nobody));
+  }
+  // A role is read many positions at a time.
+  PersonaReader role(lm.config(), nullptr, std::vector<int32_t>(64, lm.config().text_padding));
+  if (lm.config().dialect == Dialect::PersonaPlex)
+    while (!role.read(lm, checkpoint_->mimi.get(), all[0]->generation)) continue;
+  for (const auto& session : all)
+    if (options_.full) session->generation.come_to(*checkpoint_->backend, lm.config().temporal.context - 1);
+  // Twice before it is timed: a device records the second one.
+  constexpr int kRounds = 4, kTimed = 2;
+  for (int n = 1; n < 2 * slots(); n *= 2) {
+    const int count = std::min(n, slots());
+    const std::vector<std::shared_ptr<Session>> some(all.begin(), all.begin() + count);
+    double best = INFINITY;
+    for (int round = 0; round < kRounds; ++round) {
+      for (const auto& session : some)
+        session->result.pcm.assign(static_cast<size_t>(checkpoint_->mimi->frame_samples()), 0.0f);
+      Stopwatch watch;
+      step(some);
+      if (const double ms = watch.lap(); round >= kRounds - kTimed) best = std::min(best, ms);
+    }
+    rehearsed_.push_back({count, best});
   }
 }
 

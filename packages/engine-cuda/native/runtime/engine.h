@@ -13,14 +13,29 @@
 
 namespace moshi {
 
+struct EngineOptions {
+  int slots = 1;
+  // Whether frames are tried out first, and whether with rings as full as they get: then all memory that conversations
+  // need has been there once.
+  bool rehearse = false, full = false;
+};
+
+// What a frame of so many conversations took.
+struct Rehearsed {
+  int sessions;
+  double ms;
+};
+
 class Engine {
  public:
-  Engine(std::unique_ptr<Checkpoint> checkpoint, int slots);
+  Engine(std::unique_ptr<Checkpoint> checkpoint, const EngineOptions& options);
   ~Engine();
 
   // Shared: what reads voices beside the engine's thread may outlive the engine.
   std::shared_ptr<const Checkpoint> checkpoint() const { return checkpoint_; }
-  int slots() const { return slots_; }
+  int slots() const { return options_.slots; }
+  // For 1, 2, 4 … slots; none when nothing was tried out.
+  const std::vector<Rehearsed>& rehearsed() const { return rehearsed_; }
 
   // Takes a slot; throws Error(kFull) when there is none. events.ready follows when voice and role are read; models
   // without personas ignore both. Text that is not UTF-8 is taken as the tokenizer takes it.
@@ -47,13 +62,14 @@ class Engine {
   std::future<PersonaTimes> time_persona(const OpenOptions& options);
 
  private:
+  void rehearse();
   void run();
   void step(const std::vector<std::shared_ptr<Session>>& ready);
   // Of sessions that take a turn of the codec together.
   void encode(std::span<const std::shared_ptr<Session>> sessions);
   void decode(std::span<const std::shared_ptr<Session>> sessions);
   static void start_over(Session& session, int resets);
-  // A failure of the task is reported to these sessions and ends them; the engine goes on.
+  // A failure of the task is reported to these sessions and ends them; the engine goes on, unless the device is lost.
   void guarded(const std::vector<std::shared_ptr<Session>>& sessions, const std::function<void()>& task);
   PersonaReader persona(const OpenOptions& options) const;
   void order(Session& session, std::function<void(Speech&)> order);
@@ -62,13 +78,15 @@ class Engine {
   static void tell(Session& session, const std::vector<SayEvent>& events);
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
-  const int slots_;
+  const EngineOptions options_;
+  std::vector<Rehearsed> rehearsed_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::shared_ptr<Session>> sessions_;
   PersonaCache personas_;                    // the thread's
   std::vector<std::function<void()>> jobs_;  // for the thread, between two steps
   bool stopping_ = false;
+  std::string lost_;  // why the device can no longer be used
   std::thread thread_;
 };
 

@@ -175,7 +175,7 @@ void check_gpu() {
   check_norms(cpu);
   check_elementwise(cpu);
   for (const KvType type : {KvType::F32, KvType::F16, KvType::Q8})
-    for (const auto& [head_dim, warps] : {std::pair{8, 1}, {20, 3}, {128, 4}, {136, 2}, {256, 8}})
+    for (const auto& [head_dim, warps] : {std::pair{6, 2}, {8, 1}, {20, 3}, {128, 4}, {136, 2}, {256, 8}})
       check_attention(cpu, type, head_dim, warps);
 }
 

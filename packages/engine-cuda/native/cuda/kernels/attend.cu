@@ -1,5 +1,5 @@
 // Attention of one query per row and head over a paged ring: out = softmax(q kᵀ / √head_dim) v.
-// Grid (heads, rows), any number of whole warps a block; head_dim is a multiple of 4, at most 256. A warp takes four
+// Grid (heads, rows), any number of whole warps a block; head_dim is at most 256. A warp takes four
 // positions that follow one another, then those after the other warps' four; a lane holds columns 4 l … 4 l + 3, and
 // those 128 further, of query, key, value and sum. Each warp keeps a running maximum, total and weighted sum of values;
 // at the end they meet in shared memory.
@@ -30,6 +30,7 @@ struct RingF32 {
   static constexpr int kBytes = 4;
   static constexpr bool kScaled = false;
   GPU_DEVICE static Float4 load(const char* p) { return load_stream(reinterpret_cast<const Float4*>(p)); }
+  GPU_DEVICE static float one(const char* p) { return *reinterpret_cast<const float*>(p); }
 };
 struct RingF16 {
   static constexpr int kBytes = 2;
@@ -38,6 +39,7 @@ struct RingF16 {
     const Half4 h = load_stream(reinterpret_cast<const Half4*>(p));
     return {{half_to_float(h.v[0]), half_to_float(h.v[1]), half_to_float(h.v[2]), half_to_float(h.v[3])}};
   }
+  GPU_DEVICE static float one(const char* p) { return half_to_float(*reinterpret_cast<const uint16_t*>(p)); }
 };
 struct RingQ8 {
   static constexpr int kBytes = 1;
@@ -47,7 +49,18 @@ struct RingQ8 {
     return {{static_cast<float>(c.v[0]), static_cast<float>(c.v[1]), static_cast<float>(c.v[2]),
              static_cast<float>(c.v[3])}};
   }
+  GPU_DEVICE static float one(const char* p) { return static_cast<float>(*reinterpret_cast<const int8_t*>(p)); }
 };
+
+// Columns 4 quad … 4 quad + 3 of a head. Heads whose size is no multiple of 4 do not lie where four can be loaded.
+template <typename Ring>
+GPU_DEVICE Float4 columns(const char* row, int quad, int head_dim) {
+  if (head_dim % 4 == 0) return Ring::load(row + 4 * quad * Ring::kBytes);
+  Float4 out = {};
+  for (int i = 0; i < 4; ++i)
+    if (4 * quad + i < head_dim) out.v[i] = Ring::one(row + (4 * quad + i) * Ring::kBytes);
+  return out;
+}
 
 // One head's part of a ring.
 template <typename Ring>
@@ -66,7 +79,7 @@ struct Head {
 
 template <typename Ring>
 GPU_DEVICE void attend(const Attend& a) {
-  const int query_head = block_x(), quads = a.head_dim / 4;
+  const int query_head = block_x(), quads = (a.head_dim + 3) / 4;
   const Head<Ring> head{a, a.rows[block_y()], query_head / (a.heads / a.kv_heads)};
   const int last = head.row.last;
 
@@ -74,8 +87,7 @@ GPU_DEVICE void attend(const Attend& a) {
   const float* q = a.q + block_y() * a.q_stride + static_cast<int64_t>(query_head) * a.head_dim;
   for (int part = 0; part < kParts; ++part) {
     const int column = 4 * (lane() + kWarp * part);
-    if (column >= a.head_dim) continue;
-    for (int i = 0; i < 4; ++i) query[part].v[i] = q[column + i];
+    for (int i = 0; i < 4; ++i) query[part].v[i] = column + i < a.head_dim ? q[column + i] : 0;
   }
   const float share = inverse_root(static_cast<float>(a.head_dim));
 
@@ -88,7 +100,7 @@ GPU_DEVICE void attend(const Attend& a) {
       for (int part = 0; part < kParts; ++part) {
         const int quad = lane() + kWarp * part;
         if (quad >= quads || p + n > last) continue;
-        const Float4 key = Ring::load(head.data(p + n, 0) + 4 * quad * Ring::kBytes);
+        const Float4 key = columns<Ring>(head.data(p + n, 0), quad, a.head_dim);
         for (int i = 0; i < 4; ++i) dot = multiply_add(query[part].v[i], key.v[i], dot);
       }
       scores[n] = dot;
@@ -115,7 +127,7 @@ GPU_DEVICE void attend(const Attend& a) {
       for (int part = 0; part < kParts; ++part) {
         const int quad = lane() + kWarp * part;
         if (quad >= quads) continue;
-        const Float4 value = Ring::load(head.data(p + n, 1) + 4 * quad * Ring::kBytes);
+        const Float4 value = columns<Ring>(head.data(p + n, 1), quad, a.head_dim);
         for (int i = 0; i < 4; ++i) sum[part].v[i] = multiply_add(scaled, value.v[i], sum[part].v[i]);
       }
     }
@@ -127,8 +139,8 @@ GPU_DEVICE void attend(const Attend& a) {
   float* totals = tops + warps();
   for (int part = 0; part < kParts; ++part) {
     const int column = 4 * (lane() + kWarp * part);
-    if (column >= a.head_dim) continue;
-    for (int i = 0; i < 4; ++i) sums[warp() * a.head_dim + column + i] = sum[part].v[i];
+    for (int i = 0; i < 4; ++i)
+      if (column + i < a.head_dim) sums[warp() * a.head_dim + column + i] = sum[part].v[i];
   }
   if (lane() == 0) {
     tops[warp()] = top;
