@@ -217,12 +217,24 @@ describe('overrides', () => {
 
 describe('the outlook', () => {
   it('tells what runs today from what a GPU would', () => {
-    const [persona, , stt] = outlook(named('RTX 4090 24 GB'));
+    const [persona, , stt] = outlook(named('RTX 4090 24 GB'), {}, ['cpu']);
     expect(persona).toMatchObject({
       best: { device: 'cuda:0' },
       now: null,
+      cards: [],
       refusal: expect.stringContaining('What would'),
     });
     expect(stt).toMatchObject({ model: 'stt-1b', best: { device: 'cuda:0' }, now: { device: 'cpu' }, refusal: null });
+  });
+
+  it('is the same where GPUs are run on, with a part for each', () => {
+    const [persona] = outlook(named('two RTX 3090'), {}, ['cuda', 'cpu']);
+    expect(persona!.now).toEqual(persona!.best);
+    expect(persona).toMatchObject({ now: { device: 'cuda:0' }, refusal: null });
+    expect(persona!.cards.map(({ device, slots }) => [device, slots])).toEqual([
+      ['cuda:0', 5],
+      ['cuda:1', 5],
+    ]);
+    expect(outlook(machine([]), {}, ['cuda', 'cpu']).find(({ model }) => model === 'stt-1b')!.cards).toEqual([]);
   });
 });

@@ -1,12 +1,13 @@
 import { LIMIT_MS, ladder, type Rung } from './ladder';
-import { bandwidthFor, memoryOf, type Place, type PlanKv, type PlanWeights, predictMs } from './needs';
+import { bandwidthFor, type Estimates, memoryOf, type Place, type PlanKv, type PlanWeights, predictMs } from './needs';
 import type { PlanOverrides } from './overrides';
-import { type PlannedModel, SHAPES, type Shape } from './shapes';
+import type { Model, Shape } from './shapes';
 import { formWords, gigabytes, gigabytesPerSecond, sessions } from './words';
 
 /** How a model would run on a device. */
 export interface Plan {
-  model: PlannedModel;
+  /** One of the known models, or what a model was loaded as. */
+  model: string;
   /** `cpu`, or a GPU by its index. */
   device: 'cpu' | `cuda:${number}`;
   weights: PlanWeights;
@@ -38,25 +39,26 @@ export interface Plan {
 /** What a device does with a model: a plan, or why there is none. */
 export type Fit = { plan: Plan; rung: number } | { problem: string };
 
-const MOST_SLOTS = 256;
+/** Conversations that one engine takes. */
+export const MOST_SLOTS = 256;
 const RESERVE = 512e6;
 
 /** The first form of the ladder that a device holds and that leaves it time. */
-export function fit(model: PlannedModel, place: Place, overrides: PlanOverrides, limitMs: number): Fit {
-  const shape = SHAPES[model];
-  const rungs = ladder(shape, overrides, limitMs);
-  const tried = rungs.map((rung) => attempt(shape, rung, place, overrides));
+export function fit(model: Model, place: Place, overrides: PlanOverrides, limitMs: number): Fit {
+  const { shape } = model;
+  const tried = attempts(model, place, overrides, limitMs);
   const suits = tried.findIndex(({ short, late }) => !short && !late);
   if (suits >= 0) return { plan: made(model, tried, suits, place, overrides), rung: suits };
   // A device the user named is taken, slow as it may be.
   const fastest = tried.findLastIndex(({ short }) => !short);
   if (fastest >= 0 && overrides.device !== undefined) {
-    return { plan: made(model, tried, fastest, place, overrides), rung: rungs.length + fastest };
+    return { plan: made(model, tried, fastest, place, overrides), rung: tried.length + fastest };
   }
   return { problem: problem(shape, tried, place, overrides, limitMs) };
 }
 
-interface Attempt {
+/** A form on a device. */
+export interface Attempt {
   rung: Rung;
   bytes: Omit<Plan['bytes'], 'total'>;
   /** Conversations that memory holds. */
@@ -67,7 +69,15 @@ interface Attempt {
   short: boolean;
   /** They take too long. */
   late: boolean;
+  /** Of one conversation's frame, and of all that were asked for. */
   ms: number | null;
+  allMs: number | null;
+}
+
+/** Every form of the ladder on a device. */
+export function attempts(model: Model, place: Place, overrides: PlanOverrides, limitMs: number): Attempt[] {
+  const { shape } = model;
+  return ladder(shape, overrides, limitMs).map((rung) => attempt(shape, rung, place, overrides));
 }
 
 function attempt(shape: Shape, rung: Rung, place: Place, overrides: PlanOverrides): Attempt {
@@ -87,24 +97,34 @@ function attempt(shape: Shape, rung: Rung, place: Place, overrides: PlanOverride
     short: held < wanted,
     late,
     ms: one,
+    allMs: all,
   };
 }
 
-function made(model: PlannedModel, tried: Attempt[], chosen: number, place: Place, overrides: PlanOverrides): Plan {
+/** Conversations that memory and time allow; one where nothing is known of the time, or too little of it is there. */
+export function most({ shape }: Model, { rung, held, ms }: Attempt, place: Place, estimates: Estimates): number {
+  const limit = Math.max(LIMIT_MS, rung.limitMs);
+  let slots = 1;
+  if (ms !== null) {
+    while (slots < Math.min(held, MOST_SLOTS) && predictMs(shape, rung, place, slots + 1, estimates)! <= limit) slots++;
+  }
+  return slots;
+}
+
+/** The plan of one of a device's attempts. */
+export function made(model: Model, tried: Attempt[], chosen: number, place: Place, overrides: PlanOverrides): Plan {
   const { rung, bytes, held, ms } = tried[chosen]!;
   const { weights, kv, context } = rung;
-  const time = (slots: number) => predictMs(SHAPES[model], rung, place, slots, overrides);
+  const time = (slots: number) => predictMs(model.shape, rung, place, slots, overrides);
   const limit = Math.max(LIMIT_MS, rung.limitMs);
-  const most = Math.min(held, MOST_SLOTS);
-  let slots = overrides.slots ?? 1;
-  if (overrides.slots === undefined && ms !== null) while (slots < most && time(slots + 1)! <= limit) slots++;
+  const slots = overrides.slots ?? most(model, tried[chosen]!, place, overrides);
   const all = time(slots);
   const keepsUp = all === null ? null : all <= limit;
   const total = bytes.weights + slots * bytes.perSlot + bytes.reserve;
 
   const reasons = [`${gigabytes(place.freeBytes)} free: ${formWords(rung)}, ${sessions(slots)} in ${gigabytes(total)}`];
   const better = tried[chosen - 1];
-  if (better) reasons.push(missed(better));
+  if (better) reasons.push(missed(better, slots));
   if (overrides.weights === undefined && (weights === 'mixed' || weights === 'q4')) {
     reasons.push('4 bits can be heard: compare with `moshi eval`');
   }
@@ -123,7 +143,7 @@ function made(model: PlannedModel, tried: Attempt[], chosen: number, place: Plac
     );
   }
   return {
-    model,
+    model: model.name,
     device: place.device,
     weights,
     kv,
@@ -136,11 +156,13 @@ function made(model: PlannedModel, tried: Attempt[], chosen: number, place: Plac
   };
 }
 
-function missed({ rung, short, needed, ms }: Attempt): string {
-  if (short) return `${formWords(rung)} would need ${gigabytes(needed)}`;
-  return ms === null
-    ? `${formWords(rung)} is for memory known to be fast`
-    : `${formWords(rung)} would take ${Math.ceil(ms)} ms a frame, and ${rung.limitMs} is the limit`;
+function missed({ rung, short, late, needed, ms, allMs }: Attempt, slots: number): string {
+  const form = formWords(rung);
+  if (short) return `${form} would need ${gigabytes(needed)}`;
+  if (!late) return `${form} does not suit all the cards that are used`;
+  if (ms === null) return `${form} is for memory known to be fast`;
+  if (ms > rung.limitMs) return `${form} would take ${Math.ceil(ms)} ms a frame, and ${rung.limitMs} is the limit`;
+  return `${form} would take ${Math.ceil(allMs!)} ms a frame for ${sessions(slots)}, and ${LIMIT_MS} is the limit`;
 }
 
 function problem(shape: Shape, tried: Attempt[], place: Place, overrides: PlanOverrides, limitMs: number): string {

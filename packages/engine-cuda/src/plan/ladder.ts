@@ -1,4 +1,4 @@
-import type { Form, PlanKv, PlanWeights } from './needs';
+import { type Form, isQuantized, type PlanKv, type PlanWeights } from './needs';
 import type { PlanOverrides } from './overrides';
 import type { Shape } from './shapes';
 
@@ -22,10 +22,11 @@ const SHORTER_BY = 500;
  * back on. What the user settled stays as it is.
  */
 export function ladder(shape: Shape, overrides: PlanOverrides, limitMs: number): Rung[] {
-  const forms: [PlanWeights, PlanKv][] = overrides.weights
+  const settled = overrides.weights ?? (isQuantized(shape) ? 'stored' : undefined);
+  const forms: [PlanWeights, PlanKv][] = settled
     ? [
-        [overrides.weights, 'f16'],
-        [overrides.weights, 'q8'],
+        [settled, 'f16'],
+        [settled, 'q8'],
       ]
     : [
         ['bf16', 'f16'],

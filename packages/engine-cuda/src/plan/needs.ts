@@ -1,8 +1,8 @@
 import type { WeightForm } from '../weights';
 import { type Parts, parameters, readParameters, type Shape, sum } from './shapes';
 
-/** Forms of weights a plan may choose. */
-export type PlanWeights = Exclude<WeightForm, 'stored'>;
+/** Forms of weights a plan may choose; `stored` only for a model whose file was looked at. */
+export type PlanWeights = WeightForm;
 /** Elements of the attention's memory. */
 export type PlanKv = 'f32' | 'f16' | 'q8';
 
@@ -34,7 +34,9 @@ export interface Estimates {
 
 const Q8 = 8.5;
 const Q4 = 4.5;
-const BITS: Record<PlanWeights, [attention: number, feedForward: number, rest: number]> = {
+type Bits = [attention: number, feedForward: number, rest: number];
+const BITS: Record<PlanWeights, Bits> = {
+  stored: [16, 16, 16],
   bf16: [16, 16, 16],
   f16: [16, 16, 16],
   q8: [Q8, Q8, Q8],
@@ -58,9 +60,21 @@ const CODEC_KERNELS = 150;
 // Multiply-adds count twice; what a core with AVX2 does of them in quantized layers.
 const CORE_FLOPS = 100e9;
 
+/** Whether a file holds weights of so many bits quantized; they then stay as they are, whatever form is asked for. */
+export function isQuantized({ storedBits = 16 }: Shape): boolean {
+  // Floats have 16 at least, but a file may lack tensors that the config speaks of.
+  return storedBits < 12;
+}
+
+function bitsOf(form: PlanWeights, shape: Shape): Bits {
+  const { storedBits } = shape;
+  return storedBits !== undefined && (form === 'stored' || isQuantized(shape))
+    ? [storedBits, storedBits, storedBits]
+    : BITS[form];
+}
+
 /** Bytes of so many weights in a form. */
-export function weightBytes({ attention, feedForward, rest }: Parts, form: PlanWeights): number {
-  const bits = BITS[form];
+export function weightBytes({ attention, feedForward, rest }: Parts, form: PlanWeights, bits = BITS[form]): number {
   return Math.ceil((attention * bits[0] + feedForward * bits[1] + rest * bits[2]) / 8);
 }
 
@@ -83,7 +97,9 @@ export interface Memory {
 
 /** What a form of a model needs of memory. */
 export function memoryOf(shape: Shape, form: Form, device: Place['device'], estimates: Estimates = {}): Memory {
-  const weights = Math.ceil(weightBytes(parameters(shape), form.weights) * scale(shape, estimates)) + CODEC_BYTES;
+  const weights =
+    Math.ceil(weightBytes(parameters(shape), form.weights, bitsOf(form.weights, shape)) * scale(shape, estimates)) +
+    CODEC_BYTES;
   const kvPerSlot = kvBytes(shape, form, device);
   const { perBatchItemMB } = estimates;
   return {
@@ -104,7 +120,7 @@ export function frameCost(shape: Shape, form: Form, place: Place, slots: number,
   const larger = scale(shape, estimates);
   const directions = shape.codec.length;
   const bytes =
-    weightBytes(read, form.weights) * larger +
+    weightBytes(read, form.weights, bitsOf(form.weights, shape)) * larger +
     slots * kvBytes(shape, form, place.device) +
     (onCpu ? 0 : CODEC_READ * directions);
   const { depth } = shape;

@@ -2,6 +2,7 @@ import { EngineError } from '../errors';
 import { checkNumber, checkWhole } from '../options';
 import { checkKv, checkWeights } from '../weights';
 import type { Estimates, PlanKv, PlanWeights } from './needs';
+import type { Shape } from './shapes';
 
 /** What a user settles; the plan chooses the rest around it. */
 export interface PlanOverrides extends Estimates {
@@ -23,12 +24,12 @@ export function isSettled({ device, weights, kv, context, slots }: PlanOverrides
 }
 
 /** Throws `ENGINE_BAD_OPTION` unless every override is within its range. */
-export function checkOverrides(overrides: PlanOverrides, context: number): void {
+export function checkOverrides(overrides: PlanOverrides, { context, storedBits }: Shape): void {
   const { device, weights } = overrides;
   if (device !== undefined && !/^(cpu|cuda:\d{1,3})$/.test(device)) {
     throw new EngineError('ENGINE_BAD_OPTION', `device is ${String(device)}; it must be cpu, or cuda:0, cuda:1, …`);
   }
-  if ((weights as string) === 'stored' || (weights as string) === 'auto') {
+  if ((weights as string) === 'auto' || (weights === 'stored' && storedBits === undefined)) {
     throw new EngineError('ENGINE_BAD_OPTION', `weights is ${weights}; a plan needs one of f16, bf16, q8, mixed, q4`);
   }
   checkWeights(weights);
@@ -38,9 +39,14 @@ export function checkOverrides(overrides: PlanOverrides, context: number): void 
   checkKv(overrides.kv);
   checkWhole('context', overrides.context, 1, context);
   checkWhole('slots', overrides.slots, 1, 256);
-  checkWhole('reservedBytes', overrides.reservedBytes, 0, Number.MAX_SAFE_INTEGER);
-  checkNumber('paramsBillions', overrides.paramsBillions, 0.001, 1000);
-  checkNumber('perBatchItemMB', overrides.perBatchItemMB, 1, 1_000_000);
+  checkEstimates(overrides);
+}
+
+/** Throws `ENGINE_BAD_OPTION` unless what is told of memory is within its range. */
+export function checkEstimates(told: Estimates & Pick<PlanOverrides, 'reservedBytes'>): void {
+  checkWhole('reservedBytes', told.reservedBytes, 0, Number.MAX_SAFE_INTEGER);
+  checkNumber('paramsBillions', told.paramsBillions, 0.001, 1000);
+  checkNumber('perBatchItemMB', told.perBatchItemMB, 1, 1_000_000);
 }
 
 /**

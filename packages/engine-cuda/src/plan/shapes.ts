@@ -22,6 +22,8 @@ export interface Shape {
   depth: DepthShape | null;
   /** Directions of the codec that run. */
   codec: ('encode' | 'decode')[];
+  /** Bits of a weight in the file; only of a model whose file was looked at. */
+  storedBits?: number;
 }
 
 /** Sizes of a depth transformer. */
@@ -107,6 +109,12 @@ export interface Parts {
   feedForward: number;
   /** Heads, depth transformer, embeddings, norms. */
   rest: number;
+}
+
+/** A model to plan for. */
+export interface Model {
+  name: string;
+  shape: Shape;
 }
 
 const depthStep = ({ layers, dim, hidden }: DepthShape) => layers * (4 * dim * dim + 3 * dim * hidden);

@@ -10,7 +10,14 @@ export function gigabytesPerSecond(bytes: number): string {
   return `${Math.ceil(bytes / 1e9)} GB/s`;
 }
 
-const WEIGHTS = { bf16: 'bf16', f16: 'f16', q8: 'q8', mixed: 'q4/q8 mixed', q4: 'q4' } as const;
+const WEIGHTS = {
+  stored: 'weights as stored',
+  bf16: 'bf16',
+  f16: 'f16',
+  q8: 'q8',
+  mixed: 'q4/q8 mixed',
+  q4: 'q4',
+} as const;
 const KV = { f32: 'f32 KV', f16: 'f16 KV', q8: 'int8 KV' } as const;
 
 /** A form, as `q8, int8 KV, context 3000`. */

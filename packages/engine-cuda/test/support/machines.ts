@@ -147,6 +147,6 @@ export const MACHINES: {
   },
 ];
 
-function busy(gpu: Gpu, freeBytes: number): Gpu {
+export function busy(gpu: Gpu, freeBytes: number): Gpu {
   return { ...gpu, memory: { ...gpu.memory, freeBytes } };
 }
