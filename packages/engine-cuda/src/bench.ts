@@ -1,7 +1,8 @@
-import { engineFiles, type LoadEngineOptions } from './engine';
 import { EngineError, translated, translatedAsync } from './errors';
-import { addon, type NativeBench, type NativeBenchFrames, type NativeBenchStage } from './native';
+import { type DeviceOptions, engineFiles, type LoadEngineOptions } from './load-engine';
+import { addon, type NativeBench, type NativeBenchFrames, type NativeBenchStage, nativeDevice } from './native';
 import { checkWhole } from './options';
+import { BACKENDS } from './plan';
 import type { WeightForm } from './weights';
 
 /** Models of the published shapes whose weights are made up in memory: `synthetic:` and one of these. */
@@ -18,10 +19,10 @@ const CODEC_CODEBOOKS = 8;
 const GIBIBYTE = 2 ** 30;
 
 /** What {@link bench} may be told. */
-export interface BenchOptions extends Omit<LoadEngineOptions, 'slots' | 'voices'> {
+export interface BenchOptions extends Omit<LoadEngineOptions, 'slots' | 'voices' | keyof DeviceOptions> {
   /** As for {@link loadEngine}, or `synthetic:NAME` with one of {@link SYNTHETIC_MODELS}. */
   model?: string;
-  /** Where it runs: `cpu`, which is all there is in this version. */
+  /** Where it runs: `cpu`, the default, or a GPU by its index, `cuda:0`. */
   device?: string;
   /** Form of the weights; left out or `auto`: the one {@link loadEngine} would choose. */
   weights?: WeightForm | 'auto';
@@ -177,12 +178,15 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const sessions = [...(options.sessions ?? [1])].sort((a, b) => a - b);
   const bufferBytes = options.bufferBytes ?? GIBIBYTE;
   checkOptions(options, sessions, positions);
+  const device = benchDevice(options.device);
   const synthetic = options.model?.startsWith(SYNTHETIC) ? options.model.slice(SYNTHETIC.length) : undefined;
   const files = synthetic === undefined ? await engineFiles(options) : { synthetic };
   const codecAlone = synthetic === 'mimi';
   const measured = codecAlone ? [] : layers;
 
-  const native = translated(() => addon().openBench({ threads: options.threads ?? 0, isa: options.isa ?? '' }));
+  const native = translated(() =>
+    addon().openBench({ threads: options.threads ?? 0, isa: options.isa ?? '', ...nativeDevice(device) }),
+  );
   const { threads, backend } = native.info;
   let done = 0;
   const codecThreads = threads > 1 ? [1, threads] : [1];
@@ -288,12 +292,17 @@ function checkOptions(options: BenchOptions, sessions: readonly number[], positi
   if (sessions.length === 0 || positions.length === 0) {
     throw new EngineError('ENGINE_BAD_OPTION', 'sessions and positions need a number each');
   }
-  if (options.device !== undefined && options.device !== 'cpu') {
-    throw new EngineError(
-      'ENGINE_BAD_OPTION',
-      `there is no device '${options.device}' in this version, only cpu: leave the device out`,
-    );
-  }
+}
+
+/** The device of a bench, checked against what this version runs on. @internal */
+export function benchDevice(device = 'cpu', backends = BACKENDS): 'cpu' | `cuda:${number}` {
+  const known = backends.includes('cuda') ? /^(cpu|cuda:\d{1,3})$/ : /^cpu$/;
+  if (known.test(device)) return device as 'cpu' | `cuda:${number}`;
+  const there = backends.includes('cuda') ? 'only cpu, cuda:0, cuda:1, …' : 'only cpu';
+  throw new EngineError(
+    'ENGINE_BAD_OPTION',
+    `there is no device '${device}' in this version, ${there}: leave the device out`,
+  );
 }
 
 function frameReport(sessions: number, position: number, times: NativeBenchFrames): BenchFrames {

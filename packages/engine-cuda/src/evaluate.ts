@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { engineFiles, type LoadEngineOptions } from './engine';
 import { EngineError } from './errors';
+import { type DeviceOptions, engineFiles, type LoadEngineOptions } from './load-engine';
 import { addon, type NativeStreamQuality } from './native';
 import { checkNumber, checkWhole } from './options';
 import { decodeVoice } from './voices';
@@ -12,7 +12,7 @@ const RECORDINGS = ['.wav', '.flac', '.mp3', '.ogg', '.opus'];
 const LIMITS = { fileBytes: 500e6, minSeconds: 0.4, maxSeconds: 3600, advice: 'cut it into pieces of some minutes' };
 
 /** What {@link evaluate} may be told. */
-export interface EvaluateOptions extends Omit<LoadEngineOptions, 'slots' | 'voices'> {
+export interface EvaluateOptions extends Omit<LoadEngineOptions, 'slots' | 'voices' | keyof DeviceOptions> {
   /** Recordings to which the model listens: a file, or a folder of WAV, FLAC, MP3, Ogg or Opus files. */
   audio: string;
   /** Form of the weights under test; `auto`, the one {@link loadEngine} would choose. */

@@ -16,7 +16,7 @@ export {
   SYNTHETIC_MODELS,
 } from './bench';
 export { defaultModel } from './default-model';
-export { Engine, type LoadEngineOptions, loadEngine } from './engine';
+export { Engine } from './engine';
 export { EngineError, type EngineErrorCode } from './errors';
 export {
   type EvaluateOptions,
@@ -28,6 +28,7 @@ export {
 export { expandCheckpoint } from './expand';
 export { type Gpu, type GpuProblem, type Hardware, type InspectOptions, inspectHardware } from './hardware';
 export * from './hub';
+export { type DeviceOptions, type LoadEngineOptions, loadEngine } from './load-engine';
 export { loadMimi, MimiCodec } from './mimi';
 export type { PersonaTimes } from './native';
 export {
@@ -52,8 +53,10 @@ export {
   quantizeCheckpoint,
 } from './quantize';
 export { EngineSession, type EngineSessionEvents } from './session';
+export type { GpuChoice } from './targets';
 export { loadTokenizer, type Tokenizer } from './tokenizer';
 export type {
+  EngineDevice,
   EngineFrame,
   EngineInfo,
   EngineSayEvent,

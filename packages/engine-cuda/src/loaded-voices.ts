@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { EngineError } from './errors';
+import { asEngineError, EngineError } from './errors';
 import type { NativeEngine, NativeVoice } from './native';
 import type { EngineVoice } from './types';
 import { decodeVoice, type VoiceLibrary } from './voices';
@@ -38,6 +38,8 @@ export class LoadedVoices {
       return await voice;
     } catch (cause) {
       this.#loaded.delete(found.identity);
+      const known = asEngineError(cause);
+      if (known instanceof EngineError && known.code === 'ENGINE_GPU_LOST') throw known;
       // Clients of a server are told this: the file's name, not where it lies.
       const why = (cause instanceof Error ? cause.message : String(cause)).replaceAll(found.path, basename(found.path));
       throw new EngineError('ENGINE_BAD_OPTION', `the voice ${found.name} cannot be used: ${why}`, { cause });

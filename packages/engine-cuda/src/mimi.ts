@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { defaultModel } from './default-model';
-import type { LoadEngineOptions } from './engine';
 import { EngineError, translatedAsync } from './errors';
 import { resolveMimi } from './hub';
+import type { LoadEngineOptions } from './load-engine';
 import { addon, type NativeMimi } from './native';
 import { checkWhole } from './options';
 

@@ -7,7 +7,7 @@ import { EngineError } from './errors';
 export interface NativeAddon {
   loadEngine(
     files: NativeModelFiles,
-    options: NativeOptions & NativeWeights & { kv: string; slots: number; loraScale?: number; expand: boolean },
+    options: NativeOptions & NativeWeights & NativeDevice & NativeEngineOptions,
   ): Promise<NativeEngine>;
   loadMimi(weights: string, config: string, options: NativeOptions): Promise<NativeMimi>;
   loadTokenizer(path: string): NativeTokenizer;
@@ -39,7 +39,7 @@ export interface NativeAddon {
     },
   ): NativeJob<NativeQuality, { stage: 'encoding' | 'reference' | 'tested'; done: number; all: number }>;
   /** What measures this machine and a model on it. */
-  openBench(options: NativeOptions): NativeBench;
+  openBench(options: NativeOptions & NativeDevice): NativeBench;
   cpu(): { isa: string[]; used: string; threads: number };
   /** Asks the driver, which may crash or hang: for a process of its own. Other names of its libraries are for tests. */
   probeGpus(libraries?: { cuda?: string; nvml?: string }): NativeGpuReport;
@@ -168,6 +168,28 @@ export interface NativeOptions {
   isa: string;
 }
 
+/** Where a model runs: on the CPU, or on the GPU of that index. */
+export type NativeDevice =
+  | { device: 'cpu' }
+  | {
+      device: 'cuda';
+      gpu: number;
+      /** The folder of the GPUs' kernels. */
+      kernels: string;
+      /** Steps are recorded once and replayed. */
+      graphs: boolean;
+    };
+
+/** What an engine is loaded with beside its weights. */
+export interface NativeEngineOptions {
+  kv: string;
+  slots: number;
+  /** Positions the attention looks back; 0 = the model's own. */
+  context: number;
+  loraScale?: number;
+  expand: boolean;
+}
+
 /** The form weights are run in, and where those made at load are kept. */
 export interface NativeWeights {
   weights: string;
@@ -182,8 +204,20 @@ export interface NativeJob<T, P = { done: number; total: number }> {
   stop(): void;
 }
 
+/** What an engine tells of itself; further entries are details for people. */
+export interface NativeEngineInfo {
+  readonly slots: number;
+  readonly dialect: string;
+  readonly weights: string;
+  readonly kv: string;
+  readonly context: number;
+  /** Frames of so many conversations, timed after loading; absent where they were not. */
+  readonly rehearsal?: readonly { sessions: number; ms: number }[];
+  readonly [detail: string]: unknown;
+}
+
 export interface NativeEngine {
-  readonly info: Record<string, string | number>;
+  readonly info: NativeEngineInfo;
   open(options: object, onEvent: (kind: string, value?: unknown) => void): NativeSession;
   /** A voice file (.pt, .safetensors) by path, or a recording at 24 kHz, mono. */
   loadVoice(source: string | Float32Array): Promise<NativeVoice>;
@@ -268,10 +302,21 @@ export function addonPath(): string {
   return load().path;
 }
 
+/** A device as the addon is told of it. `MOSHI_KERNELS` is a folder of kernels of another build. */
+export function nativeDevice(device: 'cpu' | `cuda:${number}`, graphs = true): NativeDevice {
+  if (device === 'cpu') return { device };
+  const kernels = process.env.MOSHI_KERNELS || join(packageRoot(), 'prebuilds', 'kernels');
+  return { device: 'cuda', gpu: Number(device.slice(5)), kernels, graphs };
+}
+
+function packageRoot(): string {
+  const here = typeof __dirname === 'string' ? __dirname : dirname(fileURLToPath(import.meta.url));
+  return join(here, '..');
+}
+
 function load(): { addon: NativeAddon; path: string } {
   if (loaded) return loaded;
-  const here = typeof __dirname === 'string' ? __dirname : dirname(fileURLToPath(import.meta.url));
-  const root = join(here, '..');
+  const root = packageRoot();
   const require = createRequire(join(root, 'package.json'));
   const platform = `${process.platform}-${process.arch}`;
   const places = [

@@ -21,7 +21,9 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
   readonly #closed: Promise<void>;
   #settleReady: (error?: unknown) => void = () => {};
   #settleClosed: () => void = () => {};
+  #failed: (error: unknown) => void = () => {};
   #open = true;
+  #over = false;
 
   private constructor(engine: NativeEngine, options: EngineSessionOptions, voice: NativeVoice | undefined) {
     super();
@@ -34,15 +36,35 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
     this.#native = translated(() => engine.open({ ...options, voice }, (kind, value) => this.#receive(kind, value)));
   }
 
-  /** For {@link Engine.open}: resolves when voice and role are read. @internal */
-  static async start(
+  /** For {@link Engine.open}, which waits until it is `ready`; `onError` hears of the error that ends it before anyone else. @internal */
+  static begin(
     engine: NativeEngine,
     options: EngineSessionOptions,
     voice: NativeVoice | undefined,
-  ): Promise<EngineSession> {
+    onError: (error: unknown) => void,
+  ): EngineSession {
     const session = new EngineSession(engine, options, voice);
-    await session.#ready;
+    session.#failed = onError;
     return session;
+  }
+
+  /** Resolves when voice and role are read. @internal */
+  get ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** Resolves when its slot is free. @internal */
+  get ended(): Promise<void> {
+    return this.#closed;
+  }
+
+  /** Ends it with an error, as its engine would: what it ran on is lost. @internal */
+  fail(error: Error): void {
+    if (!this.#open || this.#over) return;
+    this.#over = true;
+    this.#settleReady(error);
+    this.#deliver(() => this.emit('error', error));
+    void this.close();
   }
 
   /** Whole frames pushed but not yet stepped. */
@@ -117,10 +139,14 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
       case 'say':
         if (this.#open) this.#deliver(() => this.emit('say', value as EngineSayEvent));
         return;
-      case 'error':
-        this.#settleReady(asEngineError(value));
-        if (this.#open) this.#deliver(() => this.emit('error', asEngineError(value) as Error));
+      case 'error': {
+        const error = asEngineError(value);
+        this.#over = true;
+        this.#failed(error);
+        this.#settleReady(error);
+        if (this.#open) this.#deliver(() => this.emit('error', error as Error));
         return;
+      }
       case 'reset':
         this.#resets.shift()?.resolve();
         return;

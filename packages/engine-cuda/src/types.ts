@@ -1,3 +1,5 @@
+import type { Plan } from './plan';
+
 /** How tokens are drawn. Every value left out is the checkpoint's own. */
 export interface SamplingOptions {
   /** Temperature of text tokens, 0 (always the likeliest) to 10; the reference's default is 0.7. */
@@ -59,6 +61,24 @@ export interface EngineVoice {
   name: string;
 }
 
+/** One device that an engine runs on. */
+export interface EngineDevice {
+  /** `cpu`, or a GPU by its index. */
+  device: 'cpu' | `cuda:${number}`;
+  /** Conversations at once on this device. */
+  slots: number;
+  weights: string;
+  kv: string;
+  /** Positions the attention looks back; 12.5 a second. */
+  context: number;
+  /** Whether its slots keep up; null where that was not timed. */
+  keepsUp: boolean | null;
+  /** What its frames took when it timed itself after loading, in milliseconds; left out where it did not. */
+  rehearsal?: readonly { sessions: number; ms: number }[];
+  /** The plan it followed; left out on the CPU. */
+  plan?: Plan;
+}
+
 /** What a loaded engine is. */
 export interface EngineInfo {
   /** The reference it was loaded from. */
@@ -69,12 +89,18 @@ export interface EngineInfo {
   sampleRate: 24000;
   /** Samples a frame: 80 ms. */
   frameSamples: 1920;
-  /** Conversations at once. */
+  /** Conversations at once, on all devices together. */
   slots: number;
   /** False for the embedded default, whose weights are random. */
   trained: boolean;
   /** What its sessions can do beyond listening and talking. */
   features: readonly ('say' | 'interrupt' | 'endTurn')[];
+  /** Where it runs: one entry, or one for each of several GPUs. */
+  devices: readonly EngineDevice[];
+  /** Whether a frame of as many conversations as it has slots leaves time to spare in its 80 ms; null where that was not timed. */
+  keepsUp: boolean | null;
+  /** What whoever runs it should know, a sentence each: why it runs where it does, or that it is too slow. */
+  notes: readonly string[];
   details: Record<string, string | number | boolean>;
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type BenchOptions, type BenchReport, bench } from '../src';
+import { benchDevice } from '../src/bench';
 
 // Small enough for a test; the figures of such a buffer mean nothing.
 const SMALL = { bufferBytes: 2 ** 22, spendMs: 0, layers: [], frames: 2, threads: 2 } as const;
@@ -99,6 +100,13 @@ describe('bench', () => {
     expect(await failure({ model: 'synthetic:tiny', isa: 'abacus' })).toMatchObject({ code: 'ENGINE_BAD_OPTION' });
     expect(await failure({ sessions: [] })).toMatchObject({ code: 'ENGINE_BAD_OPTION' });
     expect(await failure({ positions: [-1] })).toMatchObject({ code: 'ENGINE_BAD_OPTION' });
+  });
+
+  it('runs on the devices that its version runs on', () => {
+    const both = ['cuda', 'cpu'] as const;
+    expect([benchDevice(undefined, both), benchDevice('cuda:1', both)]).toEqual(['cpu', 'cuda:1']);
+    for (const device of ['cuda', 'cuda:x', 'gpu:0']) expect(() => benchDevice(device, both)).toThrow('cpu, cuda:0');
+    expect(() => benchDevice('cuda:0', ['cpu'])).toThrow("'cuda:0' in this version, only cpu:");
   });
 
   it('ends between two measurements when it is told to', async () => {

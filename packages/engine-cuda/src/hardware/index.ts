@@ -79,7 +79,7 @@ export async function inspectWith(
 }
 
 async function measureReading(threads: number): Promise<number> {
-  const bench = translated(() => addon().openBench({ threads: 0, isa: '' }));
+  const bench = translated(() => addon().openBench({ threads: 0, isa: '', device: 'cpu' }));
   try {
     const { best } = await translatedAsync(() => bench.read(threads, MEASURE_BYTES, MEASURE_MS));
     return best;

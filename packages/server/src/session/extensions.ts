@@ -10,7 +10,10 @@ const ownEvents = /^(waiting|restarted|interrupt|say(-.*)?)$/;
 /** The metadata that clients with extensions get before everything else. */
 export function greeting({ info, voices }: Engine): unknown {
   const abilities = [...(info.features?.includes('say') ? ['say'] : []), ...(voices ? ['voices'] : [])];
-  return { server: 'moshi-js', version, extensions: [...extensions, ...abilities], ...info };
+  // An engine may know more of its machine than is the clients' business.
+  const { model, dialect, sampleRate, frameSamples, slots, trained, features, details } = info;
+  const told = { model, dialect, sampleRate, frameSamples, slots, trained, features, details };
+  return { server: 'moshi-js', version, extensions: [...extensions, ...abilities], ...told };
 }
 
 /** Throws `BAD_OPTION` when a host's own event has a name of the protocol. */
