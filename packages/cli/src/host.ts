@@ -22,6 +22,12 @@ export interface LoadOptions {
   readonly weights?: 'auto' | WeightForm;
   /** Elements of the attention's memory; left out: `auto`, which suits the model. */
   readonly kv?: 'auto' | 'f32' | 'f16' | 'q8';
+  /** GPUs it may run on; left out: `auto`, those that suit it, otherwise the CPU. */
+  readonly gpu?: 'auto' | boolean | number | readonly number[];
+  /** Positions the attention looks back. */
+  readonly context?: number;
+  /** Bytes of a GPU's memory that are left alone. */
+  readonly reservedBytes?: number;
   /** Cancels a download. */
   readonly signal?: AbortSignal;
   /** Called while files are downloaded; sizes in bytes. */
@@ -55,7 +61,7 @@ export interface Models {
   /** Looks at this machine and at its GPUs, if there are any. */
   inspectHardware(options: InspectOptions): Promise<Hardware>;
   /** What each known model would do on it. */
-  outlook(hardware: Hardware, estimates: Estimates): Outlook[];
+  outlook(hardware: Hardware, estimates: Estimates, backends: readonly ('cpu' | 'cuda')[]): Outlook[];
   /** Estimates of memory that the environment settles. */
   planOverridesFromEnv(env: Record<string, string | undefined>): Estimates;
   /** Kinds of devices that this version runs models on. */
@@ -83,7 +89,8 @@ export interface Models {
 }
 
 /** What an evaluation may be told. */
-export interface EvaluateOptions extends Omit<LoadOptions, 'slots' | 'voices' | 'kv'> {
+export interface EvaluateOptions
+  extends Omit<LoadOptions, 'slots' | 'voices' | 'kv' | 'gpu' | 'context' | 'reservedBytes'> {
   /** A recording, or a folder of them. */
   readonly audio: string;
   /** A form of the same model, or another model. */

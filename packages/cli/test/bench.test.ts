@@ -64,7 +64,7 @@ function report({ sessions = [1], positions = [1500], model = 'embedded' }: Benc
   };
 }
 
-function withBench(asked: BenchOptions[], persona = false) {
+function withBench(asked: BenchOptions[], persona = false, loaded: object[] = []) {
   return {
     models: async () =>
       fakeModels({
@@ -72,10 +72,12 @@ function withBench(asked: BenchOptions[], persona = false) {
           asked.push(options);
           return report(options, persona);
         },
-        loadEngine: async () =>
-          Object.assign(loopbackEngine({ slots: 1 }), {
+        loadEngine: async (options) => {
+          loaded.push(options);
+          return Object.assign(loopbackEngine({ slots: 1 }), {
             timePersona: async () => ({ steps: 200, steppedMs: 4000, readMs: 400, copiedMs: 4 }),
-          }),
+          });
+        },
       }),
   };
 }
@@ -103,6 +105,16 @@ describe('bench', () => {
     ]);
     const printed: BenchReport = JSON.parse(stdout);
     expect(printed).toEqual({ ...report(asked[0]!), persona: null });
+  });
+
+  it('times a persona on the device it measures', async () => {
+    const loaded: object[] = [];
+    await moshi(['bench'], withBench([], true, loaded));
+    await moshi(['bench', '--device', 'cuda:1'], withBench([], true, loaded));
+    expect(loaded).toMatchObject([
+      { gpu: false, slots: 1 },
+      { gpu: 1, slots: 1 },
+    ]);
   });
 
   it('leaves the rest to the engine', async () => {

@@ -59,6 +59,22 @@ function lag(a: Float32Array, b: Float32Array, range: number, step: number): num
 }
 
 describe('moshi converse', () => {
+  it('takes one slot of the GPUs it is given', async () => {
+    await writeFile(input, writeWav(speech(0.2, 24_000)));
+    const asked: object[] = [];
+    const models = async () =>
+      fakeModels({
+        loadEngine: async (options) => {
+          asked.push(options);
+          return scriptedEngine();
+        },
+      });
+    expect((await moshi(['converse', input, output, '--gpu', '1'], { models })).status).toBe(0);
+    expect(asked).toMatchObject([{ slots: 1, gpu: 1 }]);
+    const refused = await moshi(['converse', input, output, '--url', 'ws://localhost:1', '--gpu', 'off'], { models });
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining('--gpu') });
+  });
+
   it('echoes a recording through a server of its own, aligned in time', async () => {
     const original = speech(3.01, 24_000);
     await writeFile(input, writeWav(original));

@@ -83,6 +83,20 @@ describe('doctor', () => {
     );
   });
 
+  it('tells what runs on the GPUs in a version that runs on them', async () => {
+    const two = [GPU, { ...GPU, index: 1, memory: { totalBytes: 25.8e9, freeBytes: 22e9 } }];
+    const { status, stdout } = await moshi(['doctor'], withGpu(two, ['cuda', 'cpu']));
+    expect(status).toBe(0);
+    expect(stdout).toMatch(
+      /plan +personaplex-7b: cuda:0, weights bf16, kv f16, context 3000, 5 sessions, 2\d\.\d ms of the 80 ms of a frame\n +cuda:1 takes 3 sessions more\n +25\.0 GB free: bf16/,
+    );
+    expect(stdout).not.toContain('on the CPU');
+    expect(stdout).not.toContain('once GPUs are run on');
+    const report = JSON.parse((await moshi(['doctor', '--json'], withGpu(two, ['cuda', 'cpu']))).stdout);
+    expect(report).toMatchObject({ gpusRun: true });
+    expect(report.outlook[0]).toMatchObject({ now: { device: 'cuda:0' }, cards: [{ slots: 5 }, { slots: 3 }] });
+  });
+
   it('says nothing of that where there are no GPUs, and tells why they are not seen', async () => {
     expect((await moshi(['doctor'], withGpu([]))).stdout).not.toContain('GPU');
     const gpuProblem = { code: 'GPU_NOT_FOUND', message: 'there is an NVIDIA driver but it shows no GPU' } as const;

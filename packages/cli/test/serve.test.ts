@@ -82,6 +82,54 @@ describe('moshi serve', () => {
     expect(await status).toBe(0);
   });
 
+  it.each<[string[], object]>([
+    [['--gpu', 'auto'], { gpu: 'auto' }],
+    [['--gpu', 'off'], { gpu: false }],
+    [['--gpu', '1'], { gpu: 1 }],
+    [['--gpu', '0,1', '--context', '1500', '--reserve', '1000'], { gpu: [0, 1], context: 1500, reservedBytes: 1e9 }],
+  ])('hands on where it is to run: %j', async (flags, expected) => {
+    let asked: object | undefined;
+    const models = async () =>
+      fakeModels({
+        loadEngine: async (options) => {
+          asked = options;
+          return loopbackEngine();
+        },
+      });
+    const { interrupt, status } = await serving(['--model', 'a/b', '--quiet', ...flags], models);
+    expect(asked).toEqual(expect.objectContaining(expected));
+    interrupt.abort();
+    expect(await status).toBe(0);
+  });
+
+  it.each(['on', '0,', '0;1', '-1', ''])('refuses --gpu %j', async (gpu) => {
+    const { status, stderr } = await moshi(['serve', '--gpu', gpu]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('It must be auto, off, or numbers of GPUs');
+  });
+
+  it('tells where the model runs and what its engine has to say, which no client hears', async () => {
+    const models = async () =>
+      fakeModels({
+        loadEngine: async () => {
+          const engine = loopbackEngine({ slots: 7 });
+          const notes = ['on cuda:1 a frame of 5 sessions takes 90 of its 80 ms'];
+          const info = { ...engine.info, model: 'a/b', notes, details: { device: 'cuda:0, cuda:1' }, devices: ['own'] };
+          return { info, open: (o) => engine.open(o), close: () => engine.close() };
+        },
+      });
+    const { line, url, interrupt, status, stderr } = await serving(['--quiet'], models);
+    expect(line).toMatch(/ {2}model a\/b on cuda:0, cuda:1, 7 at a time\. Ctrl/);
+    expect(stderr()).toBe('moshi: on cuda:1 a frame of 5 sessions takes 90 of its 80 ms\n');
+    const session = await connect(url);
+    const told = session.metadata;
+    expect(told).toMatchObject({ slots: 7, details: { device: 'cuda:0, cuda:1' } });
+    expect(told).not.toHaveProperty('notes');
+    expect(told).not.toHaveProperty('devices');
+    interrupt.abort();
+    expect(await status).toBe(0);
+  });
+
   it('ends with 2 when the engine refuses an option', async () => {
     const loadEngine = async () => {
       throw Object.assign(new Error('there are no voices at "v"'), { code: 'ENGINE_BAD_OPTION' });

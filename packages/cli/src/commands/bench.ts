@@ -48,7 +48,7 @@ export function addBench(program: Command, host: Host): void {
       '--model <model>',
       `${MODEL_HELP}; or made-up weights of a published shape: synthetic:personaplex-7b, moshi-7b, stt-1b, stt-2.6b, tts-1.6b or mimi`,
     )
-    .option('--device <device>', 'where it runs: cpu', 'cpu')
+    .option('--device <device>', 'where it runs: cpu, or a GPU by its number, cuda:0', 'cpu')
     .addOption(
       new Option('--weights <form>', 'form the weights are run in')
         .choices(['auto', 'stored', 'f16', 'bf16', 'q8', 'mixed', 'q4'])
@@ -126,8 +126,9 @@ async function bench(host: Host, flags: BenchFlags): Promise<void> {
 }
 
 async function timePersona(host: Host, flags: BenchFlags): Promise<BenchReport['persona']> {
-  const { model, threads, voices, voice, prompt, weights } = flags;
-  const engine = await loadEngine(host, { model, threads, voices, weights, slots: 1 });
+  const { model, device, threads, voices, voice, prompt, weights } = flags;
+  const gpu = device?.startsWith('cuda:') ? Number(device.slice(5)) : false;
+  const engine = await loadEngine(host, { model, gpu, threads, voices, weights, slots: 1 });
   try {
     if (!('timePersona' in engine)) return null;
     const timed = engine as Engine & {

@@ -181,7 +181,7 @@ async function talk(
   const loopback = flags.engine === 'loopback';
   const engine = loopback
     ? loopbackEngine({ slots: 1 })
-    : await loadEngine(host, { model: flags.model, threads: flags.threads, ...modelFlags(flags) });
+    : await loadEngine(host, { model: flags.model, threads: flags.threads, slots: 1, ...modelFlags(flags) });
   try {
     const measured = measureDelay(engine);
     const server = await createServer({ engine: measured.engine, port: 0 });

@@ -3,6 +3,7 @@ import type { DoctorReport } from './doctor';
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 const speed = (bytes: number | null | undefined) => (bytes ? `${(bytes / 1e9).toFixed(0)} GB/s` : undefined);
+const counted = (sessions: number) => `${sessions} session${sessions === 1 ? '' : 's'}`;
 const listed = (...parts: (string | undefined)[]) => parts.filter((part) => part).join(', ');
 
 /** The report of `moshi doctor`, a line for each thing. */
@@ -62,8 +63,10 @@ function gpuLines(gpu: Gpu): [string, string][] {
   return lines;
 }
 
-function outlookLines({ model, best, now, refusal }: Outlook, gpusRun: boolean): [string, string][] {
+function outlookLines({ model, best, now, cards, refusal }: Outlook, gpusRun: boolean): [string, string][] {
   const lines: [string, string][] = [['plan', now ? `${model}: ${planned(now)}` : refusal!]];
+  for (const { device, slots } of cards)
+    if (device !== now?.device) lines.push(['', `  ${device} takes ${counted(slots)} more`]);
   for (const reason of now?.reasons ?? []) lines.push(['', `  ${reason}`]);
   if (!gpusRun && best && best.device !== 'cpu') lines.push(['', `  once GPUs are run on: ${planned(best)}`]);
   return lines;
@@ -71,6 +74,5 @@ function outlookLines({ model, best, now, refusal }: Outlook, gpusRun: boolean):
 
 function planned({ device, weights, kv, context, slots, predictedMs }: Plan): string {
   const time = predictedMs === null ? undefined : `${predictedMs.toFixed(1)} ms of the 80 ms of a frame`;
-  const sessions = `${slots} session${slots === 1 ? '' : 's'}`;
-  return listed(device, `weights ${weights}`, `kv ${kv}`, `context ${context}`, sessions, time);
+  return listed(device, `weights ${weights}`, `kv ${kv}`, `context ${context}`, counted(slots), time);
 }

@@ -62,7 +62,7 @@ async function doctor(host: Host, flags: DoctorFlags): Promise<void> {
   const plans = await attempt(async () => {
     const { outlook, planOverridesFromEnv, BACKENDS } = await host.models();
     const gpusRun = BACKENDS.includes('cuda');
-    return { gpusRun, outlook: machine && outlook(machine, planOverridesFromEnv(process.env)) };
+    return { gpusRun, outlook: machine && outlook(machine, planOverridesFromEnv(process.env), BACKENDS) };
   });
   const model = await attempt(async () => {
     const startedAt = performance.now();

@@ -19,12 +19,24 @@ export function within(low: number, high: number): (text: string) => number {
   };
 }
 
+/** The parser of `--gpu`. */
+function gpus(text: string): 'auto' | false | number | number[] {
+  if (text === 'auto') return text;
+  if (text === 'off') return false;
+  const list = /^\d{1,3}(,\d{1,3})*$/.test(text) ? text.split(',').map(Number) : [];
+  if (list.length === 0) throw new InvalidArgumentError('It must be auto, off, or numbers of GPUs: 0, or 0,1.');
+  return list.length === 1 ? list[0]! : list;
+}
+
 /** Words for `--model`, which many commands have. */
 export const MODEL_HELP =
   'folder with a model, or owner/name on the Hugging Face hub (default: the small untrained model inside the package)';
 
 /** What {@link addModelOptions} adds. */
-export type ModelFlags = Pick<ModelChoice, 'voices' | 'lora' | 'loraScale' | 'weights' | 'kv' | 'expand'>;
+export interface ModelFlags
+  extends Pick<ModelChoice, 'voices' | 'lora' | 'loraScale' | 'weights' | 'kv' | 'context' | 'gpu' | 'expand'> {
+  reserve?: number;
+}
 
 /** Adds the options of commands that run a model: its voices, an adapter, and what to make of it. */
 export function addModelOptions(command: Command): Command {
@@ -46,20 +58,31 @@ export function addModelOptions(command: Command): Command {
         'q8',
       ]),
     )
+    .option(
+      '--context <n>',
+      'positions the attention looks back, 12.5 a second (default: what suits the device)',
+      whole(1, 1_048_576),
+    )
+    .option('--gpu <which>', 'GPUs it may run on: auto, off, or their numbers, as 0 or 0,1 (default: auto)', gpus)
+    .option('--reserve <MB>', 'memory of a GPU that is left alone (default: 512)', whole(0, 1_000_000))
     .option('--expand', 'load a Moshi model as PersonaPlex, untrained for it: the start of a fine-tuning');
 }
 
 /** The options of {@link addModelOptions}, for messages. */
-export const MODEL_FLAGS = '--voices, --lora, --lora-scale, --weights, --kv and --expand';
+export const MODEL_FLAGS = '--voices, --lora, --lora-scale, --weights, --kv, --context, --gpu, --reserve and --expand';
 
-/** Of a command's flags, those of {@link addModelOptions}. */
-export function modelFlags({ voices, lora, loraScale, weights, kv, expand }: ModelFlags): ModelFlags {
+/** What those of {@link addModelOptions} among a command's flags ask for. */
+export function modelFlags(flags: ModelFlags): Partial<ModelChoice> {
+  const { voices, lora, loraScale, weights, kv, context, gpu, reserve, expand } = flags;
   return {
     ...(voices !== undefined && { voices }),
     ...(lora !== undefined && { lora }),
     ...(loraScale !== undefined && { loraScale }),
     ...(weights !== undefined && { weights }),
     ...(kv !== undefined && { kv }),
+    ...(context !== undefined && { context }),
+    ...(gpu !== undefined && { gpu }),
+    ...(reserve !== undefined && { reservedBytes: reserve * 1e6 }),
     ...(expand !== undefined && { expand }),
   };
 }

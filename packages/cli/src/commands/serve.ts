@@ -36,7 +36,11 @@ export function addServe(program: Command, host: Host): void {
   addModelOptions(command)
     .option('--port <n>', 'TCP port; 0 takes any free one', whole(0, 65_535), 8998)
     .option('--host <address>', 'address to listen on; 0.0.0.0 for the whole network', '127.0.0.1')
-    .option('--slots <n>', 'conversations at the same time', whole(1, 256))
+    .option(
+      '--slots <n>',
+      'conversations at the same time (default: as many as the GPUs hold, 1 on the CPU)',
+      whole(1, 256),
+    )
     .option('--threads <n>', 'threads of the model', whole(1, 256))
     .option('--static <dir>', 'folder of a web page to serve in place of the built-in one')
     .option('--ssl <dir>', 'folder with key.pem and cert.pem: serves https and wss')
@@ -71,8 +75,11 @@ async function serve(host: Host, flags: ServeFlags): Promise<void> {
     });
     server.on('error', (error) => host.stderr.write(`moshi: ${oneLine(error)}\n`));
     const { info } = engine;
+    for (const note of info.notes ?? []) host.stderr.write(`moshi: ${note}\n`);
+    const { device } = info.details;
+    const where = typeof device === 'string' && device.startsWith('cuda') ? ` on ${device}` : '';
     const note = info.trained ? '' : ' It is untrained and babbles: give --model for one that speaks.';
-    host.stdout.write(`${server.url}  model ${info.model}, ${info.slots} at a time.${note} Ctrl+C stops it.\n`);
+    host.stdout.write(`${server.url}  model ${info.model}${where}, ${info.slots} at a time.${note} Ctrl+C stops it.\n`);
     await aborted(host.signal);
     await server.close();
   } finally {
