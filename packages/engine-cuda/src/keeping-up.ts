@@ -15,7 +15,7 @@ export interface KeptSlots {
   slots: number;
   /** Whether a frame of all slots leaves time to spare; null when that was not timed. */
   keepsUp: boolean | null;
-  /** What was changed or is to be feared, for people. */
+  /** That in words; left out where nothing was timed. */
   note?: string;
 }
 
@@ -30,16 +30,17 @@ export function keptSlots(
   const timed = (rehearsal ?? []).filter(({ sessions }) => sessions <= slots).sort((a, b) => a.sessions - b.sessions);
   const all = timed.at(-1);
   if (!all) return { slots, keepsUp: null };
-  if (all.ms <= KEEPS_UP_MS) return { slots, keepsUp: true };
+  const took = ({ sessions: count, ms }: Rehearsed) =>
+    `on ${where} a frame of ${sessions(count)} takes ${Math.ceil(ms)} of its ${FRAME_MS} ms`;
+  if (all.ms <= KEEPS_UP_MS) return { slots, keepsUp: true, note: `${took(all)}: it keeps up` };
   const most = timed.findLast(({ ms }) => ms <= KEEPS_UP_MS)?.sessions ?? 0;
-  const took = `on ${where} a frame of ${sessions(all.sessions)} takes ${Math.ceil(all.ms)} of its 80 ms`;
+  const late = (one: Rehearsed) => `${took(one)}, and ${KEEPS_UP_MS} is the limit`;
   if (most === 0) {
-    const kept = asked ? slots : 1;
-    const alone = timed[0]!;
-    const cure = 'sound will break up; take weights of fewer bits, a shorter context or a faster device';
-    const note = `on ${where} a frame of ${sessions(alone.sessions)} takes ${Math.ceil(alone.ms)} of its 80 ms: ${cure}`;
-    return { slots: kept, keepsUp: false, note };
+    const cure = 'take weights of fewer bits, a shorter context or a faster device';
+    const note = `${late(timed[0]!)}: sound will break up; ${cure}`;
+    return { slots: asked ? slots : 1, keepsUp: false, note };
   }
-  if (asked) return { slots, keepsUp: false, note: `${took}: sound will break up; ${sessions(most)} would keep up` };
-  return { slots: most, keepsUp: true, note: `${took}: it has ${sessions(most)} in place of ${slots}, which keep up` };
+  if (asked)
+    return { slots, keepsUp: false, note: `${late(all)}: sound will break up; ${sessions(most)} would keep up` };
+  return { slots: most, keepsUp: true, note: `${late(all)}: ${sessions(most)} in place of ${slots} keep up` };
 }

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Backend } from './backends';
 import { defaultModel } from './default-model';
 import { DeviceEngine } from './device-engine';
 import { Engine } from './engine';
@@ -88,7 +89,7 @@ export interface LoadEngineOptions
 /** What loading an engine takes from around it. */
 export interface Surroundings {
   native: NativeAddon;
-  backends: readonly ('cpu' | 'cuda')[];
+  backends: readonly Backend[];
   inspect: () => Promise<Hardware>;
   env: Record<string, string | undefined>;
 }
@@ -125,6 +126,7 @@ export async function loadEngineIn(options: LoadEngineOptions, around: Surroundi
     const chosen = { weights, threads, isa, expand };
     const cache = await cachedWeights(around.native, files, { ...chosen, onQuantize, signal });
     for (const { device, kv, context, slots } of choice.targets) {
+      signal?.throwIfAborted();
       const place = nativeDevice(device, options.graphs ?? true);
       const { loraScale } = options;
       const given = { ...chosen, ...place, cache, kv, context, slots, loraScale };
@@ -148,7 +150,7 @@ async function askedHardware({ gpu }: LoadEngineOptions, { backends, inspect }: 
   if (!backends.includes('cuda')) {
     throw new EngineError(
       'ENGINE_BAD_OPTION',
-      `gpu is ${JSON.stringify(gpu)}, and this version runs every model on the CPU: leave gpu out`,
+      `gpu is ${JSON.stringify(gpu)}, and this build runs every model on the CPU: leave gpu out, or take a build with kernels for GPUs`,
     );
   }
   const hardware = await inspect();
@@ -163,7 +165,7 @@ async function choose(
   { backends, inspect, env }: Surroundings,
   asked: Hardware | undefined,
 ): Promise<{ choice: Choice; model?: Model }> {
-  const byItself = (options.gpu ?? 'auto') === 'auto' && backends.includes('cuda') && options.model !== undefined;
+  const byItself = (options.gpu ?? 'auto') === 'auto' && backends.includes('cuda');
   const looks = asked !== undefined || (byItself && (await stat(files.lm)).size >= SMALL_BYTES);
   const model = looks ? await fileModel(name, files) : null;
   if (!model) return { choice: onCpu(options) };

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -302,11 +303,24 @@ export function addonPath(): string {
   return load().path;
 }
 
-/** A device as the addon is told of it. `MOSHI_KERNELS` is a folder of kernels of another build. */
+/** A device as the addon is told of it. */
 export function nativeDevice(device: 'cpu' | `cuda:${number}`, graphs = true): NativeDevice {
   if (device === 'cpu') return { device };
-  const kernels = process.env.MOSHI_KERNELS || join(packageRoot(), 'prebuilds', 'kernels');
-  return { device: 'cuda', gpu: Number(device.slice(5)), kernels, graphs };
+  return { device: 'cuda', gpu: Number(device.slice(5)), kernels: kernelsPath(), graphs };
+}
+
+/** Whether this build has kernels for GPUs; those that `MOSHI_KERNELS` names are taken to be there. */
+export function hasKernels(folder = kernelsPath()): boolean {
+  if (process.env.MOSHI_KERNELS) return true;
+  try {
+    return readdirSync(folder).some((name) => /\.(ptx|cubin)$/.test(name));
+  } catch {
+    return false;
+  }
+}
+
+function kernelsPath(): string {
+  return process.env.MOSHI_KERNELS || join(packageRoot(), 'prebuilds', 'kernels');
 }
 
 function packageRoot(): string {

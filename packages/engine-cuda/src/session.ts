@@ -23,7 +23,6 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
   #settleClosed: () => void = () => {};
   #failed: (error: unknown) => void = () => {};
   #open = true;
-  #over = false;
 
   private constructor(engine: NativeEngine, options: EngineSessionOptions, voice: NativeVoice | undefined) {
     super();
@@ -60,8 +59,7 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
 
   /** Ends it with an error, as its engine would: what it ran on is lost. @internal */
   fail(error: Error): void {
-    if (!this.#open || this.#over) return;
-    this.#over = true;
+    if (!this.#open) return;
     this.#settleReady(error);
     this.#deliver(() => this.emit('error', error));
     void this.close();
@@ -141,7 +139,6 @@ export class EngineSession extends EventEmitter<EngineSessionEvents> {
         return;
       case 'error': {
         const error = asEngineError(value);
-        this.#over = true;
         this.#failed(error);
         this.#settleReady(error);
         if (this.#open) this.#deliver(() => this.emit('error', error as Error));

@@ -8,6 +8,7 @@ const PERSONAPLEX = { name: 'personaplex-7b', shape: SHAPES['personaplex-7b'] };
 const TWO = MACHINES.find(({ name }) => name === 'two RTX 3090')!.hardware;
 const RTX_4090 = card('RTX 4090', '8.9', 24, 1008);
 const HALF = machine([RTX_4090, busy(RTX_4090, 12e9)]);
+const TURNED = machine([...HALF.gpus].reverse());
 const SLOW = machine([card('GT 1030', '6.1', 24, 48)]);
 
 const brief = (plans: Plan[]) => plans.map(({ device, weights, kv, slots }) => `${device} ${weights} ${kv} ${slots}`);
@@ -31,7 +32,7 @@ describe('plans for several cards', () => {
     ['unless it holds the form', HALF, { weights: 'q8' }, undefined, ['cuda:0 q8 f16 10', 'cuda:1 q8 f16 1']],
     ['or is named', HALF, {}, [0, 1], ['cuda:0 q8 f16 10', 'cuda:1 q8 f16 1']],
     ['and takes no more than it holds', HALF, { slots: 6 }, [0, 1], ['cuda:0 q8 f16 5', 'cuda:1 q8 f16 1']],
-    ['the roomier card first', machine([...HALF.gpus].reverse()), { slots: 4 }, undefined, ['cuda:1 bf16 f16 4']],
+    ['the roomier card first', TURNED, { weights: 'q8', slots: 4 }, undefined, ['cuda:1 q8 f16 4']],
     ['a slow card is not chosen', SLOW, {}, undefined, []],
     ['but may be named', SLOW, { slots: 3 }, [0], ['cuda:0 q4 q8 3']],
     ['unknown bandwidth promises one', machine([{ ...RTX_4090, bandwidth: null }]), {}, undefined, ['cuda:0 q8 f16 1']],

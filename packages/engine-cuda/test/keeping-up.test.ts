@@ -30,13 +30,16 @@ describe('slots', () => {
   it('say what became of them', () => {
     const note = (rehearsal: ReturnType<typeof times>, asked: boolean) =>
       keptSlots(rehearsal, { slots: rehearsal.length, asked, where }).note;
-    expect(note(times(20, 40), false)).toBeUndefined();
+    expect(note([], false)).toBeUndefined();
+    expect(note(times(20, 40), false)).toBe('on cuda:0 a frame of 2 sessions takes 40 of its 80 ms: it keeps up');
     expect(note(times(20, 40, 90), false)).toBe(
-      'on cuda:0 a frame of 3 sessions takes 90 of its 80 ms: it has 2 sessions in place of 3, which keep up',
+      'on cuda:0 a frame of 3 sessions takes 90 of its 80 ms, and 72 is the limit: 2 sessions in place of 3 keep up',
     );
     expect(note(times(20, 40, 90), true)).toBe(
-      'on cuda:0 a frame of 3 sessions takes 90 of its 80 ms: sound will break up; 2 sessions would keep up',
+      'on cuda:0 a frame of 3 sessions takes 90 of its 80 ms, and 72 is the limit: sound will break up; 2 sessions would keep up',
     );
-    expect(note(times(90, 95), false)).toMatch(/^on cuda:0 a frame of 1 session takes 90 of its 80 ms: sound will/);
+    expect(note(times(90, 95), false)).toMatch(
+      /^on cuda:0 a frame of 1 session takes 90 of its 80 ms, and 72 is the limit: sound will/,
+    );
   });
 });

@@ -1,8 +1,12 @@
 import { createHook } from 'node:async_hooks';
-import { rm } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { BACKENDS, type Engine, type EngineSession, type Hardware, inspectHardware } from '../src';
+import { runnable } from '../src/backends';
 import { type LoadEngineOptions, loadEngineIn } from '../src/load-engine';
+import { hasKernels, nativeDevice } from '../src/native';
 import { busy, card, machine } from './support/machines';
 import { sparseModel } from './support/sparse-model';
 import { nativeError, type StandIn, standInAddon } from './support/stand-in-addon';
@@ -39,6 +43,10 @@ function loading(options: LoadEngineOptions, { hardware = [ONE], backends, env =
   };
   const engine = loadEngineIn(options, { native: addon.native, backends: backends ?? ['cuda', 'cpu'], inspect, env });
   return { ...addon, seen, engine };
+}
+
+function refuse(prompt: string | undefined) {
+  if (prompt !== undefined) throw nativeError('ENGINE_BAD_OPTION', `${prompt} is no prompt`);
 }
 
 /** The error a session ends with. */
@@ -112,8 +120,8 @@ describe('loading follows the plan', () => {
   });
 
   it.each<[string, LoadEngineOptions, Around, RegExp]>([
-    ['a GPU in a version without', { gpu: 0 }, { backends: ['cpu'] }, /^gpu is 0, and this version runs every model/],
-    ['any GPU in a version without', { gpu: true }, { backends: ['cpu'] }, /^gpu is true, and this version/],
+    ['a GPU in a version without', { gpu: 0 }, { backends: ['cpu'] }, /^gpu is 0, and this build runs every model/],
+    ['any GPU in a version without', { gpu: true }, { backends: ['cpu'] }, /^gpu is true, and this build/],
     // There is no such model: it is not even looked for.
     ['a GPU that is not there', { gpu: 3, model: 'no/where' }, {}, /^gpu is 3: there is no GPU 3/],
     ['what is no GPU', { gpu: 'cuda' as 'auto' }, {}, /^gpu is "cuda"/],
@@ -136,6 +144,32 @@ describe('loading follows the plan', () => {
     const around = { native, backends: BACKENDS, inspect: async () => ONE, env: {} };
     await expect(loadEngineIn({ context: 100 }, around)).rejects.toThrow(/^context is 100; this model runs with 3000/);
     expect([engines[0]!.closed, deaf.engines[0]!.closed]).toEqual([false, true]);
+  });
+});
+
+describe('a build', () => {
+  it('runs on GPUs only with kernels for them', () => {
+    expect(runnable(['cuda', 'cpu'], () => true)).toEqual(['cuda', 'cpu']);
+    expect(runnable(['cuda', 'cpu'], () => false)).toEqual(['cpu']);
+    expect(runnable(['cpu'], () => true)).toEqual(['cpu']);
+  });
+
+  it('has the kernels that lie in its folder', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'moshi-kernels-'));
+    expect([hasKernels(join(folder, 'none')), hasKernels(folder)]).toEqual([false, false]);
+    await writeFile(join(folder, 'kernels.json'), '{}');
+    expect(hasKernels(folder)).toBe(false);
+    await writeFile(join(folder, 'norm.sm_80.ptx'), '');
+    expect(hasKernels(folder)).toBe(true);
+    await rm(folder, { recursive: true });
+  });
+
+  it('has the kernels it is pointed to', () => {
+    vi.stubEnv('MOSHI_KERNELS', '/kernels');
+    expect(hasKernels()).toBe(true);
+    expect(nativeDevice('cuda:3')).toEqual({ device: 'cuda', gpu: 3, kernels: '/kernels', graphs: true });
+    expect(nativeDevice('cpu')).toEqual({ device: 'cpu' });
+    vi.unstubAllEnvs();
   });
 });
 
@@ -186,6 +220,16 @@ describe('memory that runs out', () => {
   });
 });
 
+describe('a signal', () => {
+  it('ends the loading before the next GPU, and closes what was loaded', async () => {
+    const stop = new AbortController();
+    const options = { model, signal: stop.signal };
+    const { engine, loads, engines } = loading(options, { hardware: [TWO], onLoad: () => stop.abort() });
+    await expect(engine).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
+    expect([loads.length, engines[0]!.closed]).toEqual([1, true]);
+  });
+});
+
 describe('an engine on two GPUs', () => {
   const loaded = async (options: LoadEngineOptions = {}, around: Around = {}) => {
     const { engine, engines } = loading({ model, slots: 4, gpu: [0, 1], ...options }, { hardware: [TWO], ...around });
@@ -233,6 +277,13 @@ describe('an engine on two GPUs', () => {
     expect(engines.map(({ listeners }) => listeners.length)).toEqual([2, 2]);
   });
 
+  it('has the slot of a session that could not be opened again', async () => {
+    const { engine, engines } = await loaded({}, { onOpen: ({ prompt }) => refuse(prompt) });
+    for (let i = 0; i < 5; i++) await expect(engine.open({ prompt: 'bad' })).rejects.toThrow('bad is no prompt');
+    await open(engine, 4);
+    expect(engines.map(({ listeners }) => listeners.length)).toEqual([2, 2]);
+  });
+
   it('goes on when one is lost, whose sessions all hear of it', async () => {
     const { engine, engines } = await loaded();
     const sessions = await open(engine, 3);
@@ -248,6 +299,30 @@ describe('an engine on two GPUs', () => {
     expect(engines.map(({ listeners }) => listeners.length)).toEqual([0, 2]);
     await expect(engine.open()).rejects.toThrow('all 2 slots are taken');
     expect(errors).toHaveLength(2);
+  });
+
+  it('does not tell sessions that were closed before', async () => {
+    const { engine, engines } = await loaded();
+    const [first, , third] = await open(engine, 3);
+    let told = 0;
+    third!.on('error', () => told++);
+    const closing = third!.close();
+    const lost = failure(first!);
+    engines[0]!.lose();
+    await Promise.all([lost, closing]);
+    expect(told).toBe(0);
+  });
+
+  it('that is found lost when a voice is read takes the session to the other', async () => {
+    const voices = await mkdtemp(join(tmpdir(), 'moshi-voices-'));
+    await writeFile(join(voices, 'mine.pt'), '');
+    const onVoice = (device: string) => {
+      if (device === 'cuda:0') throw nativeError('ENGINE_GPU_LOST', 'cuda:0 failed: restart the program');
+    };
+    const { engine, engines } = await loaded({ voices }, { onVoice });
+    await engine.open({ voice: 'mine' });
+    expect(engines.map(({ listeners }) => listeners.length)).toEqual([0, 1]);
+    await rm(voices, { recursive: true });
   });
 
   it('that is found lost when a session is opened sends it to the other', async () => {
@@ -276,7 +351,10 @@ describe('an engine on two GPUs', () => {
       [2, true],
     ]);
     expect(engine.info.devices[1]!.rehearsal).toContainEqual({ sessions: 3, ms: 90 });
-    expect(engine.info.notes).toEqual([expect.stringMatching(/^on cuda:1 a frame of 5 sessions takes 150 of its 80/)]);
+    expect(engine.info.notes).toEqual([
+      'on cuda:0 a frame of 5 sessions takes 50 of its 80 ms: it keeps up',
+      expect.stringMatching(/^on cuda:1 a frame of 5 sessions takes 150 .*: 2 sessions in place of 5 keep up$/),
+    ]);
     await open(engine, 7);
     await expect(engine.open()).rejects.toMatchObject({ code: 'ENGINE_FULL' });
   });

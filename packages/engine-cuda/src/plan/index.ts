@@ -1,3 +1,4 @@
+import { type Backend, runnable } from '../backends';
 import { EngineError } from '../errors';
 import type { Hardware } from '../hardware';
 import type { Plan } from './fit';
@@ -10,8 +11,8 @@ export type { Estimates, PlanKv, PlanWeights } from './needs';
 export { type PlanOverrides, planOverridesFromEnv } from './overrides';
 export { PLANNED_MODELS, type PlannedModel } from './shapes';
 
-/** Kinds of devices that this version runs models on; without `cuda` it plans for GPUs, but does not run on them. */
-export const BACKENDS: readonly ('cpu' | 'cuda')[] = ['cpu'];
+/** Kinds of devices that this build runs models on; without `cuda` it plans for GPUs, but does not run on them. */
+export const BACKENDS: readonly Backend[] = runnable(['cpu']);
 
 /**
  * How a model would run on this hardware: the best GPU that holds it, otherwise the CPU. A function of its arguments alone. Throws

@@ -1,4 +1,4 @@
-import type { NativeAddon, NativeEngine } from '../../src/native';
+import type { NativeAddon, NativeEngine, NativeVoice } from '../../src/native';
 
 /** What a {@link standInAddon} was asked to load. */
 export type Load = Parameters<NativeAddon['loadEngine']>[1];
@@ -9,6 +9,10 @@ export interface StandIn {
   frameMs?: (sessions: number, device: string) => number;
   /** Called before a load; may throw. */
   onLoad?: (load: Load, device: string) => void;
+  /** Called before a session is opened; may throw. */
+  onOpen?: (options: { prompt?: string }) => void;
+  /** Called before a voice is read; may throw. With it the model knows voices. */
+  onVoice?: (device: string) => void;
 }
 
 type Listener = (kind: string, value?: unknown) => void;
@@ -30,7 +34,7 @@ export function nativeError(code: string, message: string): Error {
 }
 
 /** The addon without models: it keeps what it was asked for. */
-export function standInAddon({ frameMs, onLoad }: StandIn = {}) {
+export function standInAddon({ frameMs, onLoad, onOpen, onVoice }: StandIn = {}) {
   const loads: Load[] = [];
   const cached: string[] = [];
   const engines: StandInEngine[] = [];
@@ -51,14 +55,21 @@ export function standInAddon({ frameMs, onLoad }: StandIn = {}) {
     };
     engines.push(engine);
     const counts = Array.from({ length: load.slots }, (_, i) => i + 1);
-    const native: Pick<NativeEngine, 'info' | 'open' | 'close'> = {
+    const native: Pick<NativeEngine, 'info' | 'open' | 'loadVoice' | 'close'> = {
       info: {
-        ...{ slots: load.slots, dialect: 'moshi', weights: load.weights, kv: load.kv, backend: 'a stand-in' },
+        ...{
+          slots: load.slots,
+          dialect: onVoice ? 'personaplex' : 'moshi',
+          weights: load.weights,
+          kv: load.kv,
+          backend: 'a stand-in',
+        },
         context: load.context || 3000,
         ...(frameMs && { rehearsal: counts.map((sessions) => ({ sessions, ms: frameMs(sessions, device) })) }),
       },
-      open(_options, listener) {
+      open(options, listener) {
         if (engine.lost) throw engine.lost;
+        onOpen?.(options);
         if (engine.listeners.length >= load.slots) throw nativeError('ENGINE_FULL', 'all slots are taken');
         engine.listeners.push(listener);
         later(() => listener('ready'));
@@ -67,6 +78,10 @@ export function standInAddon({ frameMs, onLoad }: StandIn = {}) {
           later(() => listener('closed'));
         };
         return { queued: 0, push() {}, close } as unknown as ReturnType<NativeEngine['open']>;
+      },
+      async loadVoice() {
+        onVoice?.(device);
+        return {} as NativeVoice;
       },
       async close() {
         engine.closed = true;
