@@ -167,8 +167,13 @@ async function choose(
 ): Promise<{ choice: Choice; model?: Model }> {
   const byItself = (options.gpu ?? 'auto') === 'auto' && backends.includes('cuda');
   const looks = asked !== undefined || (byItself && (await stat(files.lm)).size >= SMALL_BYTES);
-  const model = looks ? await fileModel(name, files) : null;
-  if (!model) return { choice: onCpu(options) };
+  if (!looks) return { choice: onCpu(options) };
+  const model = await fileModel(name, files);
+  if (!model) {
+    const why = `${files.config} does not tell the sizes of the model`;
+    if (!asked) return { choice: onCpu(options, `it runs on the CPU: ${why}`) };
+    throw new EngineError('ENGINE_BAD_MODEL', `${why}, without which there is no plan for a GPU: leave gpu out`);
+  }
   const hardware = asked ?? (await inspect());
   return { choice: chooseTargets(hardware, model, { ...planOverridesFromEnv(env), ...defined(options) }), model };
 }

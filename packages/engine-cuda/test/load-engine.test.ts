@@ -133,6 +133,15 @@ describe('loading follows the plan', () => {
     expect(loads).toEqual([]);
   });
 
+  it('not, where the config tells no sizes', async () => {
+    const vague = await sparseModel(2e9, { dim: 'large' });
+    const { engine, loads } = loading({ model: vague });
+    expect((await engine).info.notes).toEqual([expect.stringMatching(/^it runs on the CPU: .*config\.json does not/)]);
+    expect(loads).toEqual([expect.objectContaining({ device: 'cpu' })]);
+    await expect(loading({ model: vague, gpu: 0 }).engine).rejects.toMatchObject({ code: 'ENGINE_BAD_MODEL' });
+    await rm(vague, { recursive: true });
+  });
+
   it('but refuses a context that its engine does not run', async () => {
     const { engine, engines } = loading({ context: 100, gpu: false }, {});
     expect((await engine).info.devices[0]!.context).toBe(100);

@@ -1,7 +1,7 @@
 import type { Hardware } from '../hardware';
 import { type Attempt, attempts, MOST_SLOTS, made, most, type Plan } from './fit';
 import { LIMIT_MS } from './ladder';
-import type { Estimates, Place } from './needs';
+import type { Place } from './needs';
 import { checkOverrides, type PlanOverrides } from './overrides';
 import { places } from './places';
 import type { Model } from './shapes';
@@ -39,10 +39,16 @@ export function planCards(
     return [{ place: one.place, tried: attempts(model, one.place, overrides, LIMIT_MS) }];
   });
   if (named && cards.length < named.length) return [];
+  const roomOn = ({ place, tried }: Card, rung: number, slow: boolean): number => {
+    const one = tried[rung]!;
+    if (one.short || (one.late && !slow)) return 0;
+    if (slow || one.ms === null) return slots === undefined ? 1 : Math.min(one.held, MOST_SLOTS);
+    return most(model, one, place, overrides);
+  };
   const rungs = cards[0]?.tried.map((_, rung) => rung) ?? [];
   const attempt = (rung: number, slow: boolean): Plan[] | undefined => {
     const able = cards.flatMap((card) => {
-      const room = roomFor(model, card, rung, slots, slow, overrides);
+      const room = roomOn(card, rung, slow);
       return room > 0 ? [{ card, room }] : [];
     });
     if (able.length === 0 || (named && able.length < cards.length)) return undefined;
@@ -64,20 +70,6 @@ export function planCards(
     if (plans) return plans;
   }
   return [];
-}
-
-function roomFor(
-  model: Model,
-  { place, tried }: Card,
-  rung: number,
-  slots: number | undefined,
-  slow: boolean,
-  estimates: Estimates,
-): number {
-  const one = tried[rung]!;
-  if (one.short || (one.late && !slow)) return 0;
-  if (slow || one.ms === null) return slots === undefined ? 1 : Math.min(one.held, MOST_SLOTS);
-  return most(model, one, place, estimates);
 }
 
 /** How many of `slots` conversations each card takes; undefined when they do not hold them. */
