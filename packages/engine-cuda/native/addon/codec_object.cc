@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kChunk = 16;
 
 struct Codec {
-  std::unique_ptr<Backend> backend;
+  std::unique_ptr<CpuBackend> backend;
   std::unique_ptr<Mimi> mimi;
   std::mutex mutex;  // a model is driven by one thread at a time
 };
@@ -197,7 +197,7 @@ Napi::Value load_mimi_codec(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::string weights = info[0].As<Napi::String>(), config = info[1].As<Napi::String>();
     auto codec = std::make_shared<Codec>();
-    codec->backend = backend_options(info[2].As<Napi::Object>()).make();
+    codec->backend = backend_options(info[2].As<Napi::Object>()).cpu();
     return Task::run(
         info.Env(), [=] { codec->mimi = load_mimi(weights, config, *codec->backend); },
         [codec](Napi::Env env) -> Napi::Value {

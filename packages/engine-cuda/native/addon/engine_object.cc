@@ -393,8 +393,12 @@ BackendOptions backend_options(const Napi::Object& options) {
   return out;
 }
 
+std::unique_ptr<CpuBackend> BackendOptions::cpu() const {
+  return std::make_unique<CpuBackend>(threads, isa.empty() ? nullptr : isa.c_str());
+}
+
 std::unique_ptr<Backend> BackendOptions::make() const {
-  if (!card) return std::make_unique<CpuBackend>(threads, isa.empty() ? nullptr : isa.c_str());
+  if (!card) return cpu();
   // Another library is for tests.
   const char* named = std::getenv("MOSHI_CUDA_LIBRARY");
   return std::make_unique<CudaBackend>(std::make_shared<const DriverApi>(named ? named : DriverNames().cuda), *card,

@@ -41,6 +41,7 @@ struct BackendOptions {
   std::optional<CardOptions> card;  // none: on the CPU
   // Throws Error where there is no such device; opening a GPU takes a while.
   std::unique_ptr<Backend> make() const;
+  std::unique_ptr<CpuBackend> cpu() const;
 };
 BackendOptions backend_options(const Napi::Object& options);
 

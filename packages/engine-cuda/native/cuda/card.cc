@@ -67,7 +67,7 @@ cu::Address Card::take(size_t bytes) {
 }
 
 void* Card::allocate(size_t bytes) {
-  only_outside("allocate memory");
+  if (recording_) throw Error(kBadOption, "a program cannot allocate memory while it is recorded: do so before it");
   // The last of these has no multiple of the alignment above it.
   bytes = std::clamp(bytes, size_t{1}, SIZE_MAX / kAlignment * kAlignment);
   bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;

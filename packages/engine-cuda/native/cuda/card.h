@@ -79,8 +79,8 @@ class Card {
 
   // Runs body. What it asks of the card is recorded the second time it comes with the same key, and from the third time
   // on only played again: the key has to hold everything that body depends on, such as addresses and counts. In it
-  // memory may be neither allocated nor written from the host, and nothing be waited for. When a recording fails, body
-  // runs once more.
+  // memory may not be written from the host and nothing be waited for; only the first time it may allocate. When a
+  // recording fails, body runs once more.
   void program(std::span<const uint64_t> key, FunctionRef<void()> body);
   // False when they are not asked for, or when the driver cannot; the note then says why.
   bool graphs() const { return graphs_; }
@@ -135,7 +135,8 @@ class Card {
   std::string graph_note_;
   std::map<std::vector<uint64_t>, Recording, ByKey> recordings_;
   uint64_t programs_ = 0;
-  bool inside_ = false;  // of program()
+  bool inside_ = false;     // of program()
+  bool recording_ = false;  // what program() runs
 };
 
 // Launches a kernel of cuda/kernels/kernels.h on a card.

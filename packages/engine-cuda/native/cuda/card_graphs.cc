@@ -46,12 +46,15 @@ bool Card::record(Recording& recording, FunctionRef<void()> body) {
       graph = {context_, "cuGraphDestroy", driver.graph_destroy, made};
       return status;
     };
+    recording_ = true;
     try {
       body();
     } catch (...) {
+      recording_ = false;
       if (!context_.lost()) end();
       throw;
     }
+    recording_ = false;
     context_.check(end(), "cuStreamEndCapture");
     recording.graph = instantiate(graph);
     return true;
