@@ -15,6 +15,8 @@ namespace moshi {
 namespace {
 
 constexpr float kUntouched = 12345;
+// What a block may ask for on the smallest GPU that has the kernel.
+constexpr size_t kMostShared = 99 * 1024;
 // Rows of y behind those that are asked for, more than any tile has too many.
 constexpr int kBehind = 130;
 
@@ -39,7 +41,8 @@ Floats run(const Layer& layer, const GemmPlan& plan, const Input& in, int first,
                      .grid = {plan.x, plan.y},
                      .threads = plan.threads,
                      .shared_bytes = static_cast<size_t>(plan.shared_bytes),
-                     .order = order},
+                     .order = order,
+                     .shared_limit = kMostShared},
                     gemm_kernel(layer.layout.form, plan), a, n);
   return y;
 }
@@ -55,7 +58,7 @@ bool untouched(const Floats& y, int64_t rows, int n) {
 // What one path gives for one matrix; the same bits for every tile.
 Floats check_path(const StoredMatrix& s, const Layer& layer, GemmPath path, const Input& in, double tolerance) {
   const int rows = static_cast<int>(s.rows);
-  const auto plan = [&](int tile, int n) { return gemm_plan_with(path, tile, rows, n); };
+  const auto plan = [&](int tile, int n) { return gemm_plan_with(layer.layout.form, path, tile, rows, n); };
   const auto name_of_tile = [&](int tile) {
     return name_of(s) + ", " + std::to_string(in.n) + " rows " + std::to_string(in.stride) + " apart, " +
            gemm_name(layer.layout.form, plan(tile, in.n));
@@ -92,7 +95,12 @@ Floats check_path(const StoredMatrix& s, const Layer& layer, GemmPath path, cons
 }
 
 void check_matrix(const StoredMatrix& s, int n, int64_t stride) {
-  check_path(s, Layer(s), GemmPath::Plain, Input(n, s.cols, stride), 2e-5);
+  const Layer layer(s);
+  const Input in(n, s.cols, stride);
+  const Floats plain = check_path(s, layer, GemmPath::Plain, in, 2e-5);
+  if (has_codes(layer.layout.form))
+    expect(check_path(s, layer, GemmPath::Mma80, in, 2e-5) == plain,
+           name_of(s) + ", " + std::to_string(n) + " rows: matrix units give the same bits");
 }
 
 struct Shape {
@@ -102,19 +110,28 @@ struct Shape {
 };
 // Fewer and more of everything than a tile has, rows of x that overlap and that lie apart, odd numbers of blocks.
 constexpr Shape kShapes[] = {
-    {1, 7, 150, 1}, {33, 100, 9, 101}, {70, 257, 67, 64}, {130, 33, 20, 40}, {9, 1100, 131, 1100}};
+    {1, 7, 150, 1}, {33, 100, 9, 101}, {70, 257, 67, 64}, {130, 33, 20, 40}, {9, 1100, 66, 1100}};
 constexpr Shape kGrouped[] = {
-    {1, 32, 150, 1}, {33, 96, 9, 101}, {70, 288, 67, 64}, {130, 32, 20, 40}, {9, 1056, 131, 1056}};
+    {1, 32, 150, 1}, {33, 96, 9, 101}, {70, 288, 67, 64}, {130, 32, 20, 40}, {9, 1056, 66, 1056}};
 
 void check_plan() {
-  for (const int rows : {1, 32, 33, 512, 4096, 22528})
-    for (const int n : {9, 32, 33, 160, 1920 * 8}) {
-      const GemmPlan plan = gemm_plan(LinearForm::F32, 61, rows, 100, n);
-      const GemmTile tile = gemm_tile(plan);
-      expect(plan.x * tile.columns >= n && (plan.x - 1) * tile.columns < n && plan.y * tile.rows >= rows &&
-                 (plan.y - 1) * tile.rows < rows,
-             "the plan for " + std::to_string(rows) + " by " + std::to_string(n) + " covers all, and nothing twice");
-    }
+  for (const LinearForm form : {LinearForm::F32, LinearForm::Q8_0, LinearForm::Q4_K})
+    for (const int arch : {61, 75, 80, 120})
+      for (const int rows : {1, 32, 33, 512, 4096, 22528})
+        for (const int n : {9, 32, 33, 160, 1920 * 8}) {
+          const GemmPlan plan = gemm_plan(form, arch, rows, 100, n);
+          const GemmTile tile = gemm_tile(plan.path, plan.tile);
+          const std::string name = std::string("the plan of ") + gemm_name(form, plan) + " for " +
+                                   std::to_string(rows) + " rows by " + std::to_string(n);
+          expect(plan.x * tile.columns >= n && (plan.x - 1) * tile.columns < n && plan.y * tile.rows >= rows &&
+                     (plan.y - 1) * tile.rows < rows,
+                 name + " covers all, and nothing twice");
+          expect(plan.path == gemm_plan(form, arch, rows, 100, 9).path, name + " has the path of all numbers of rows");
+          expect(plan.path == GemmPath::Plain || arch >= 80,
+                 name + " is for what GPU " + std::to_string(arch) + " has");
+          expect(plan.shared_bytes <= static_cast<int>(plan.path == GemmPath::Plain ? 0 : kMostShared),
+                 name + " fits into shared memory");
+        }
 }
 
 }  // namespace

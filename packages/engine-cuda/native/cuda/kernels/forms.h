@@ -69,7 +69,7 @@ struct BF16 : Floats<8> {
   }
 };
 
-struct Factors {
+struct alignas(8) Factors {
   float scale, offset;
 };
 

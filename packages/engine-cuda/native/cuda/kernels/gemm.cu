@@ -148,13 +148,19 @@ struct Part {
     for (int c = 0; c < kC; ++c) {
       const Int4 other = x.at(turn, column(c), quad);
       GPU_UNROLL
-      for (int r = 0; r < kR; ++r) GPU_UNROLL
-      for (int k = 0; k < 4; ++k) sums[r][c] = meet(mine[r].v[k], other.v[k], sums[r][c]);
+      for (int r = 0; r < kR; ++r) sums[r][c] = meet(mine[r], other, sums[r][c]);
     }
   }
-  GPU_DEVICE static int meet(int w, int x, int sum) { return dot4(w, x, sum); }
-  GPU_DEVICE static float meet(int w, int x, float sum) {
-    return multiply_add(__builtin_bit_cast(float, w), __builtin_bit_cast(float, x), sum);
+  GPU_DEVICE static int meet(const Int4& w, const Int4& x, int sum) {
+    GPU_UNROLL
+    for (int k = 0; k < 4; ++k) sum = dot4(w.v[k], x.v[k], sum);
+    return sum;
+  }
+  GPU_DEVICE static float meet(const Int4& w, const Int4& x, float sum) {
+    const auto floats = __builtin_bit_cast(Float4, w), others = __builtin_bit_cast(Float4, x);
+    GPU_UNROLL
+    for (int k = 0; k < 4; ++k) sum = multiply_add(floats.v[k], others.v[k], sum);
+    return sum;
   }
 
   Sum sums[kR][kC] = {};

@@ -10,36 +10,51 @@
 
 namespace moshi {
 
-// What multiplies.
-enum class GemmPath : uint8_t { Plain };
+// What multiplies: plain arithmetic, which every GPU has, or the matrix units of sm_80 and later.
+enum class GemmPath : uint8_t { Plain, Mma80 };
 
 // The part of y that a block makes.
 struct GemmTile {
   int rows;     // of w
   int columns;  // rows of x
+  int threads;
 };
-inline constexpr GemmTile kGemmTiles[] = {{64, 64}, {32, 128}, {32, 32}};
-inline constexpr int kGemmThreads = 128;
+inline constexpr int kGemmThreads = 128;  // of every plain tile
+inline constexpr GemmTile kGemmTiles[] = {{64, 64, kGemmThreads}, {32, 128, kGemmThreads}, {32, 32, kGemmThreads}};
+inline constexpr GemmTile kGemmMmaTiles[] = {{128, 64, 256}, {64, 64, 128}, {32, 64, 128}, {32, 16, 128}};
+
+constexpr int gemm_tiles(GemmPath path) {
+  return static_cast<int>(path == GemmPath::Plain ? std::size(kGemmTiles) : std::size(kGemmMmaTiles));
+}
+constexpr GemmTile gemm_tile(GemmPath path, int tile) {
+  return path == GemmPath::Plain ? kGemmTiles[tile] : kGemmMmaTiles[tile];
+}
+
+// What Mma80 has in shared memory at a time: blocks of 32 columns of codes with their scales, w's as packed.
+inline constexpr int kGemmStageBlocks = 4;
+constexpr int gemm_stage_bytes(GemmTile tile, int w_bytes_of_block) {
+  return kGemmStageBlocks * (tile.rows * (w_bytes_of_block + 8) + tile.columns * (32 + 8));
+}
+// As many stages as fit twice onto a multiprocessor of an H100, once onto the smallest.
+constexpr int gemm_stages(int stage_bytes) {
+  const int fit = 92 * 1024 / stage_bytes;
+  return fit < 8 ? fit : 8;
+}
 
 struct GemmPlan {
   GemmPath path;
   int tile;  // which of the path's
   int x, y;  // blocks of the grid
   int threads;
-  int shared_bytes;
+  int shared_bytes;  // beyond 48 kB for Mma80, never beyond 99
 };
 
-constexpr int gemm_tiles(GemmPath) {
-  return static_cast<int>(std::size(kGemmTiles));
-}
-constexpr GemmTile gemm_tile(const GemmPlan& plan) {
-  return kGemmTiles[plan.tile];
-}
-
 // With a given tile.
-constexpr GemmPlan gemm_plan_with(GemmPath path, int tile, int rows, int n) {
-  const GemmTile t = kGemmTiles[tile];
-  return {path, tile, (n + t.columns - 1) / t.columns, (rows + t.rows - 1) / t.rows, kGemmThreads, 0};
+constexpr GemmPlan gemm_plan_with(LinearForm form, GemmPath path, int tile, int rows, int n) {
+  const GemmTile t = gemm_tile(path, tile);
+  const int stage = gemm_stage_bytes(t, form >= LinearForm::Q4_0 ? 16 : 32);
+  const int shared = path == GemmPath::Plain ? 0 : gemm_stages(stage) * stage;
+  return {path, tile, (n + t.columns - 1) / t.columns, (rows + t.rows - 1) / t.rows, t.threads, shared};
 }
 
 // So many blocks keep a GPU busy; where there would be fewer, smaller ones are worth what they read twice.
@@ -47,9 +62,16 @@ inline constexpr int kGemmBlocks = 128;
 
 // Every tile of a path adds in the same order, and the path is no matter of n: a row of x gets the same bits in any
 // company.
-constexpr GemmPlan gemm_plan(LinearForm, int /*arch*/, int rows, int /*cols*/, int n) {
-  const GemmPlan large = gemm_plan_with(GemmPath::Plain, rows <= 32 ? 1 : 0, rows, n);
-  return n > 32 && large.x * large.y >= kGemmBlocks ? large : gemm_plan_with(GemmPath::Plain, 2, rows, n);
+constexpr GemmPlan gemm_plan(LinearForm form, int arch, int rows, int /*cols*/, int n) {
+  const auto plan = [&](GemmPath path, int tile) { return gemm_plan_with(form, path, tile, rows, n); };
+  const auto busy = [](const GemmPlan& p) { return p.x * p.y >= kGemmBlocks; };
+  if (has_codes(form) && arch >= 80) {
+    for (const int tile : {0, 1})
+      if (busy(plan(GemmPath::Mma80, tile))) return plan(GemmPath::Mma80, tile);
+    return plan(GemmPath::Mma80, n > 16 ? 2 : 3);
+  }
+  const GemmPlan large = plan(GemmPath::Plain, rows <= 32 ? 1 : 0);
+  return n > 32 && busy(large) ? large : plan(GemmPath::Plain, 2);
 }
 
 // What the kernel of a plan is called.
@@ -57,7 +79,14 @@ inline const char* gemm_name(LinearForm form, const GemmPlan& plan) {
 #define MOSHI_GEMM(Form, form) {"gemm_" #form "_64x64", "gemm_" #form "_32x128", "gemm_" #form "_32x32"},
   static constexpr const char* kPlain[][3] = {MOSHI_LINEAR_FORMS(MOSHI_GEMM)};
 #undef MOSHI_GEMM
-  return kPlain[static_cast<size_t>(form)][plan.tile];
+#define MOSHI_GEMM(Form, form)                                                                \
+  {"gemm_" #form "_mma80_128x64", "gemm_" #form "_mma80_64x64", "gemm_" #form "_mma80_32x64", \
+   "gemm_" #form "_mma80_32x16"},
+  static constexpr const char* kMma80[][4] = {MOSHI_LINEAR_CODES(MOSHI_GEMM)};
+#undef MOSHI_GEMM
+  const auto f = static_cast<size_t>(form);
+  return plan.path == GemmPath::Plain ? kPlain[f][plan.tile]
+                                      : kMma80[f - static_cast<size_t>(LinearForm::Q8_0)][plan.tile];
 }
 
 }  // namespace moshi

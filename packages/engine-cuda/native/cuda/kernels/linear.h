@@ -9,11 +9,19 @@ namespace moshi {
 // How weights lie in the GPU's memory; cuda/packed.h says what that means.
 enum class LinearForm : uint8_t { F32, F16, BF16, Q8_0, I8, U8, Q4_0, U4, Q4_K };
 
+constexpr bool has_codes(LinearForm form) {
+  return form >= LinearForm::Q8_0;
+}
+
 // In that order, each with what its kernels are called by: linear_f32_1 … linear_q4_k_8, for so many rows of x.
 #define MOSHI_LINEAR_FORMS(EACH) \
-  EACH(F32, f32)                 \
-  EACH(F16, f16)                 \
-  EACH(BF16, bf16)               \
+  MOSHI_LINEAR_FLOATS(EACH)      \
+  MOSHI_LINEAR_CODES(EACH)
+#define MOSHI_LINEAR_FLOATS(EACH) \
+  EACH(F32, f32)                  \
+  EACH(F16, f16)                  \
+  EACH(BF16, bf16)
+#define MOSHI_LINEAR_CODES(EACH) \
   EACH(Q8_0, q8_0)               \
   EACH(I8, i8)                   \
   EACH(U8, u8)                   \
@@ -22,7 +30,7 @@ enum class LinearForm : uint8_t { F32, F16, BF16, Q8_0, I8, U8, Q4_0, U4, Q4_K }
   EACH(Q4_K, q4_k)
 
 // x ≈ scale * code over 32 columns.
-struct InputScale {
+struct alignas(8) InputScale {
   float scale;
   float sum;  // scale times the sum of the codes
 };
