@@ -98,6 +98,7 @@ void check_matrix(const StoredMatrix& s, int n, int64_t stride) {
   const Layer layer(s);
   const Input in(n, s.cols, stride);
   const Floats plain = check_path(s, layer, GemmPath::Plain, in, 2e-5);
+  if (layer.layout.form == LinearForm::BF16) check_path(s, layer, GemmPath::Mma80, in, 2e-5);
   if (has_codes(layer.layout.form))
     expect(check_path(s, layer, GemmPath::Mma80, in, 2e-5) == plain,
            name_of(s) + ", " + std::to_string(n) + " rows: matrix units give the same bits");
@@ -115,7 +116,7 @@ constexpr Shape kGrouped[] = {
     {1, 32, 150, 1}, {33, 96, 9, 101}, {70, 288, 67, 64}, {130, 32, 20, 40}, {9, 1056, 66, 1056}};
 
 void check_plan() {
-  for (const LinearForm form : {LinearForm::F32, LinearForm::Q8_0, LinearForm::Q4_K})
+  for (const LinearForm form : {LinearForm::F32, LinearForm::BF16, LinearForm::Q8_0, LinearForm::Q4_K})
     for (const int arch : {61, 75, 80, 120})
       for (const int rows : {1, 32, 33, 512, 4096, 22528})
         for (const int n : {9, 32, 33, 160, 1920 * 8}) {

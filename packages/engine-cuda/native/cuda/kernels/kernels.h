@@ -75,7 +75,7 @@ MOSHI_LINEAR_FORMS(MOSHI_GEMM)
 #define MOSHI_GEMM(Form, form)                                                                  \
   void gemm_##form##_mma80_128x64(Linear a, int n), gemm_##form##_mma80_64x64(Linear a, int n), \
       gemm_##form##_mma80_32x64(Linear a, int n), gemm_##form##_mma80_32x16(Linear a, int n);
-MOSHI_LINEAR_CODES(MOSHI_GEMM)
+MOSHI_GEMM_MMA80(MOSHI_GEMM)
 #undef MOSHI_GEMM
 
 using GpuGemm = void (*)(Linear a, int n);
@@ -87,11 +87,11 @@ inline GpuGemm gemm_kernel(LinearForm form, const GemmPlan& plan) {
 #undef MOSHI_GEMM
 #define MOSHI_GEMM(Form, form) \
   {gemm_##form##_mma80_128x64, gemm_##form##_mma80_64x64, gemm_##form##_mma80_32x64, gemm_##form##_mma80_32x16},
-  static constexpr GpuGemm kMma80[][4] = {MOSHI_LINEAR_CODES(MOSHI_GEMM)};
+  static constexpr GpuGemm kMma80[][4] = {MOSHI_GEMM_MMA80(MOSHI_GEMM)};
 #undef MOSHI_GEMM
   const auto f = static_cast<size_t>(form);
   return plan.path == GemmPath::Plain ? kPlain[f][plan.tile]
-                                      : kMma80[f - static_cast<size_t>(LinearForm::Q8_0)][plan.tile];
+                                      : kMma80[f - static_cast<size_t>(LinearForm::BF16)][plan.tile];
 }
 
 }  // namespace moshi
