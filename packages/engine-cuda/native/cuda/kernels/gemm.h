@@ -4,14 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 
 #include "cuda/kernels/linear.h"
 
 namespace moshi {
 
-// What multiplies: plain arithmetic, which every GPU has, or the matrix units of sm_80 and later.
-enum class GemmPath : uint8_t { Plain, Mma80 };
+// What multiplies: plain arithmetic, the matrix units of sm_75, or those of sm_80 and later. For codes an image has the
+// best its generation can do and no other.
+enum class GemmPath : uint8_t { Plain, Mma75, Mma80 };
 
 // The part of y that a block makes.
 struct GemmTile {
@@ -21,13 +21,22 @@ struct GemmTile {
 };
 inline constexpr int kGemmThreads = 128;  // of every plain tile
 inline constexpr GemmTile kGemmTiles[] = {{64, 64, kGemmThreads}, {32, 128, kGemmThreads}, {32, 32, kGemmThreads}};
-inline constexpr GemmTile kGemmMmaTiles[] = {{128, 64, 256}, {64, 64, 128}, {32, 64, 128}, {32, 16, 128}};
+inline constexpr GemmTile kGemmMma75Tiles[] = {{64, 64, kGemmThreads}, {32, 64, kGemmThreads}, {32, 16, kGemmThreads}};
+inline constexpr GemmTile kGemmMma80Tiles[] = {{128, 64, 256}, {64, 64, 128}, {32, 64, 128}, {32, 16, 128}};
 
-constexpr int gemm_tiles(GemmPath path) {
-  return static_cast<int>(path == GemmPath::Plain ? std::size(kGemmTiles) : std::size(kGemmMmaTiles));
-}
-constexpr GemmTile gemm_tile(GemmPath path, int tile) {
-  return path == GemmPath::Plain ? kGemmTiles[tile] : kGemmMmaTiles[tile];
+struct GemmTiles {
+  const GemmTile* tiles;
+  int count;
+};
+constexpr GemmTiles gemm_tiles(GemmPath path) {
+  switch (path) {
+    case GemmPath::Mma75:
+      return {kGemmMma75Tiles, 3};
+    case GemmPath::Mma80:
+      return {kGemmMma80Tiles, 4};
+    default:
+      return {kGemmTiles, 3};
+  }
 }
 
 // Of shared memory a block takes so much that two blocks fit onto a multiprocessor of an H100, and one onto the
@@ -49,7 +58,7 @@ constexpr int gemm_bf16_bytes(GemmTile tile) {
   return gemm_bf16_stages(tile) * tile.rows * 128 + tile.columns * 512;
 }
 constexpr int gemm_shared_bytes(LinearForm form, GemmPath path, GemmTile tile) {
-  if (path == GemmPath::Plain) return 0;
+  if (path != GemmPath::Mma80) return 0;
   if (form == LinearForm::BF16) return gemm_bf16_bytes(tile);
   const int stage = gemm_codes_stage(tile, form >= LinearForm::Q4_0 ? 16 : 32);
   return gemm_stages(kGemmShared, stage) * stage;
@@ -65,7 +74,7 @@ struct GemmPlan {
 
 // With a given tile.
 constexpr GemmPlan gemm_plan_with(LinearForm form, GemmPath path, int tile, int rows, int n) {
-  const GemmTile t = gemm_tile(path, tile);
+  const GemmTile t = gemm_tiles(path).tiles[tile];
   return {path,
           tile,
           (n + t.columns - 1) / t.columns,
@@ -74,23 +83,31 @@ constexpr GemmPlan gemm_plan_with(LinearForm form, GemmPath path, int tile, int 
           gemm_shared_bytes(form, path, t)};
 }
 
+// What multiplies on the generation that the image is for, whatever n.
+constexpr GemmPath gemm_path(LinearForm form, int arch, int rows, int cols) {
+  // Small matrices of floats would leave most of a stage empty.
+  const bool large_floats = form == LinearForm::BF16 && rows >= 64 && cols >= 64;
+  if (arch >= 80 && (has_codes(form) || large_floats)) return GemmPath::Mma80;
+  return arch >= 75 && has_codes(form) ? GemmPath::Mma75 : GemmPath::Plain;
+}
+
 // So many blocks keep a GPU busy; where there would be fewer, smaller ones are worth what they read twice.
 inline constexpr int kGemmBlocks = 128;
 
-// Every tile of a path adds in the same order, and the path is no matter of n: a row of x gets the same bits in any
-// company.
+// Every tile of a path adds in the same order, so that a row of x gets the same bits in any company.
 constexpr GemmPlan gemm_plan(LinearForm form, int arch, int rows, int cols, int n) {
-  const auto plan = [&](GemmPath path, int tile) { return gemm_plan_with(form, path, tile, rows, n); };
+  const GemmPath path = gemm_path(form, arch, rows, cols);
+  const auto plan = [&](int tile) { return gemm_plan_with(form, path, tile, rows, n); };
   const auto busy = [](const GemmPlan& p) { return p.x * p.y >= kGemmBlocks; };
-  // Small matrices of floats would leave most of a stage empty.
-  const bool large_floats = form == LinearForm::BF16 && rows >= 64 && cols >= 64;
-  if (arch >= 80 && (has_codes(form) || large_floats)) {
-    for (const int tile : {0, 1})
-      if (busy(plan(GemmPath::Mma80, tile))) return plan(GemmPath::Mma80, tile);
-    return plan(GemmPath::Mma80, n > 16 ? 2 : 3);
+  if (path == GemmPath::Plain) {
+    const GemmPlan large = plan(rows <= 32 ? 1 : 0);
+    return n > 32 && busy(large) ? large : plan(2);
   }
-  const GemmPlan large = plan(GemmPath::Plain, rows <= 32 ? 1 : 0);
-  return n > 32 && busy(large) ? large : plan(GemmPath::Plain, 2);
+  // The last two are for many and for few rows of x.
+  const int few = gemm_tiles(path).count - 1;
+  for (int tile = 0; tile < few - 1; ++tile)
+    if (busy(plan(tile))) return plan(tile);
+  return plan(n > 16 ? few - 1 : few);
 }
 
 // The forms that Mma80 multiplies.
@@ -98,19 +115,36 @@ constexpr GemmPlan gemm_plan(LinearForm form, int arch, int rows, int cols, int 
   EACH(BF16, bf16)             \
   MOSHI_LINEAR_CODES(EACH)
 
+// That of a plan, from tables of forms and tiles.
+template <typename Plain, typename Mma75, typename Mma80>
+constexpr auto gemm_of(LinearForm form, const GemmPlan& plan, const Plain& plain, const Mma75& mma75,
+                       const Mma80& mma80) {
+  const auto of = [&](LinearForm first) { return static_cast<size_t>(form) - static_cast<size_t>(first); };
+  switch (plan.path) {
+    case GemmPath::Mma75:
+      return mma75[of(LinearForm::Q8_0)][plan.tile];
+    case GemmPath::Mma80:
+      return mma80[of(LinearForm::BF16)][plan.tile];
+    default:
+      return plain[of(LinearForm::F32)][plan.tile];
+  }
+}
+
 // What the kernel of a plan is called.
 inline const char* gemm_name(LinearForm form, const GemmPlan& plan) {
 #define MOSHI_GEMM(Form, form) {"gemm_" #form "_64x64", "gemm_" #form "_32x128", "gemm_" #form "_32x32"},
   static constexpr const char* kPlain[][3] = {MOSHI_LINEAR_FORMS(MOSHI_GEMM)};
+#undef MOSHI_GEMM
+#define MOSHI_GEMM(Form, form) \
+  {"gemm_" #form "_mma75_64x64", "gemm_" #form "_mma75_32x64", "gemm_" #form "_mma75_32x16"},
+  static constexpr const char* kMma75[][3] = {MOSHI_LINEAR_CODES(MOSHI_GEMM)};
 #undef MOSHI_GEMM
 #define MOSHI_GEMM(Form, form)                                                                \
   {"gemm_" #form "_mma80_128x64", "gemm_" #form "_mma80_64x64", "gemm_" #form "_mma80_32x64", \
    "gemm_" #form "_mma80_32x16"},
   static constexpr const char* kMma80[][4] = {MOSHI_GEMM_MMA80(MOSHI_GEMM)};
 #undef MOSHI_GEMM
-  const auto f = static_cast<size_t>(form);
-  return plan.path == GemmPath::Plain ? kPlain[f][plan.tile]
-                                      : kMma80[f - static_cast<size_t>(LinearForm::BF16)][plan.tile];
+  return gemm_of(form, plan, kPlain, kMma75, kMma80);
 }
 
 }  // namespace moshi

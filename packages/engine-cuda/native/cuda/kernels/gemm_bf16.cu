@@ -21,9 +21,9 @@ constexpr int kChunks = 8, kQuads = 16;  // of a row and stage: of w, 16 bytes, 
 constexpr int kTurns = 2;                // of x
 
 // Rows of x: high parts [columns][128 bytes], then low ones.
-template <int kTile>
+template <GemmTile kTile>
 struct Halves {
-  static constexpr int kThreads = kGemmMmaTiles[kTile].threads, kColumns = kGemmMmaTiles[kTile].columns;
+  static constexpr int kThreads = kTile.threads, kColumns = kTile.columns;
   static constexpr int kLow = kColumns * 128, kBytes = 2 * kLow;
   static constexpr int kShare = kColumns * kQuads / kThreads;
 
@@ -63,11 +63,11 @@ struct Halves {
 };
 
 // Chunks that do not exist are copied as what is there: x has zeros for them, or nobody reads the row.
-template <int kTile>
+template <GemmTile kTile>
 GPU_DEVICE void copy(const Linear& a, char* shared, int first, int stage) {
-  constexpr int kThreads = kGemmMmaTiles[kTile].threads;
+  constexpr int kThreads = kTile.threads;
   GPU_UNROLL
-  for (int j = 0; j < kGemmMmaTiles[kTile].rows * kChunks / kThreads; ++j) {
+  for (int j = 0; j < kTile.rows * kChunks / kThreads; ++j) {
     const int i = thread() + j * kThreads, row = first + i / kChunks, chunk = stage * kChunks + i % kChunks;
     const auto* from =
         reinterpret_cast<const Int4*>(a.w) +
@@ -77,7 +77,7 @@ GPU_DEVICE void copy(const Linear& a, char* shared, int first, int stage) {
 }
 
 // Sixteen columns of a stage.
-template <int kTile>
+template <GemmTile kTile>
 GPU_DEVICE void multiply(const char* w, const char* x, int step, int columns, MmaPart<kTile>& part) {
   using Part = MmaPart<kTile>;
   uint32_t mine[Part::kTall][4];
@@ -102,20 +102,19 @@ GPU_DEVICE void multiply(const char* w, const char* x, int step, int columns, Mm
   }
 }
 
-template <int kTile>
+template <GemmTile kTile>
 GPU_DEVICE void gemm(const Linear& a, int n) {
-  constexpr int kRows = kGemmMmaTiles[kTile].rows, kColumns = kGemmMmaTiles[kTile].columns;
-  constexpr int kStages = gemm_bf16_stages(kGemmMmaTiles[kTile]), kStageBytes = kRows * 128;
+  constexpr int kRows = kTile.rows, kColumns = kTile.columns;
+  constexpr int kStages = gemm_bf16_stages(kTile), kStageBytes = kRows * 128;
   char* shared_x = dynamic_shared<char>();
   char* shared_w = shared_x + kTurns * Halves<kTile>::kBytes;
-  static_assert(kTurns * Halves<kTile>::kBytes + kStages * kStageBytes == gemm_bf16_bytes(kGemmMmaTiles[kTile]));
+  static_assert(kTurns * Halves<kTile>::kBytes + kStages * kStageBytes == gemm_bf16_bytes(kTile));
   const int first_row = block_y() * kRows, first_column = block_x() * kColumns;
   const int left = n - first_column, columns = left < kColumns ? (left + 7) / 8 * 8 : kColumns;
   const int stages = (a.chunks + kChunks - 1) / kChunks;
   MmaPart<kTile> part;
   Halves<kTile> x;
 
-  GPU_UNROLL
   for (int stage = 0; stage < kStages - 1; ++stage) {
     if (stage < stages) copy<kTile>(a, shared_w + stage * kStageBytes, first_row, stage);
     async_commit();
@@ -144,10 +143,9 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
 
 }  // namespace
 
-#define MOSHI_GEMM(tile, name)                                                                                         \
-  GPU_KERNEL(kGemmMmaTiles[tile].threads, 512 / kGemmMmaTiles[tile].threads) gemm_bf16_mma80_##name(Linear a, int n) { \
-    gemm<tile>(a, n);                                                                                                  \
-  }
+#define MOSHI_GEMM(tile, name)                                                   \
+  GPU_KERNEL(kGemmMma80Tiles[tile].threads, 512 / kGemmMma80Tiles[tile].threads) \
+  gemm_bf16_mma80_##name(Linear a, int n) { gemm<kGemmMma80Tiles[tile]>(a, n); }
 MOSHI_GEMM(0, 128x64)
 MOSHI_GEMM(1, 64x64)
 MOSHI_GEMM(2, 32x64)

@@ -18,10 +18,10 @@ GPU_DEVICE Pair load_pair(const char* shared) {
 // The sums of a warp, 16 kTall rows of w by every second group of 8 rows of x. Products of 16 x 8 take the same columns
 // of both, in whatever order: lane l has row l / 4 of w, the one 8 further down, and row l / 4 of x; of the sums, those
 // rows of w with rows 2 (l % 4) and + 1 of x.
-template <int kTile>
+template <GemmTile kTile>
 struct MmaPart {
-  static constexpr int kRows = kGemmMmaTiles[kTile].rows, kColumns = kGemmMmaTiles[kTile].columns;
-  static constexpr int kThreads = kGemmMmaTiles[kTile].threads;
+  static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
+  static constexpr int kThreads = kTile.threads;
   static constexpr int kAcross = 2;                                        // warps along x
   static constexpr int kTall = kRows / 16 / (kThreads / kWarp / kAcross);  // products along rows
   static constexpr int kWide = kColumns / 8 / kAcross;                     // and along x

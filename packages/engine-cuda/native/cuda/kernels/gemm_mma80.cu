@@ -21,28 +21,30 @@ using namespace gpu;
 
 constexpr int kBlocks = kGemmStageBlocks;
 
+// Where a chunk of w lies, packed.
+template <typename Form>
+GPU_DEVICE int place(int row, int chunk) {
+  return Form::kColumns == 16 ? swizzled(row, chunk) : row * 64 + 16 * (chunk ^ (row >> 1 & 3));
+}
+
 // Where what lies in a stage.
-template <typename Form, int kTile>
+template <typename Form, GemmTile kTile>
 struct Layout {
-  static constexpr int kRows = kGemmMmaTiles[kTile].rows, kColumns = kGemmMmaTiles[kTile].columns;
+  static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
   static constexpr int kWBytes = kBlocks * 512 / Form::kColumns, kXBytes = kBlocks * 32;  // of a row
   static constexpr int kX = kRows * kWBytes, kFactors = kX + kColumns * kXBytes;
   static constexpr int kScales = kFactors + kBlocks * kRows * 8;
   static constexpr int kBytes = kScales + kBlocks * kColumns * 8;
   static constexpr int kStages = gemm_stages(kGemmShared, kBytes);
-  static_assert(kBytes == gemm_codes_stage(kGemmMmaTiles[kTile], kWBytes / kBlocks));
-
-  GPU_DEVICE static int w(int row, int chunk) {
-    return Form::kColumns == 16 ? swizzled(row, chunk) : row * kWBytes + 16 * (chunk ^ (row >> 1 & 3));
-  }
+  static_assert(kBytes == gemm_codes_stage(kTile, kWBytes / kBlocks));
 };
 
 // What a block brings of stage after stage.
-template <typename Form, int kTile>
+template <typename Form, GemmTile kTile>
 struct Feed {
   using Place = Layout<Form, kTile>;
   using Scale = typename Form::Scaling;
-  static constexpr int kThreads = kGemmMmaTiles[kTile].threads;
+  static constexpr int kThreads = kTile.threads;
   static constexpr int kShare = (Place::kRows * kBlocks + kThreads - 1) / kThreads;
 
   const Linear& a;
@@ -58,7 +60,7 @@ struct Feed {
       const auto* from =
           reinterpret_cast<const Int4*>(a.w) + (static_cast<int64_t>(row < a.rows ? row : a.rows - 1) * a.chunks +
                                                 (chunk < a.chunks ? chunk : a.chunks - 1));
-      async_copy<16>(shared + Place::w(i / kChunks, i % kChunks), from);
+      async_copy<16>(shared + place<Form>(i / kChunks, i % kChunks), from);
     }
     for (int i = thread(); i < columns * kCodes; i += kThreads) {
       const int row = first_column + i / kCodes, chunk = stage * kCodes + i % kCodes;
@@ -100,7 +102,7 @@ GPU_DEVICE Pair load_codes(const char* w, int row, int block) {
   if constexpr (Form::kColumns == 16) {
     return load_quarter(w, row, block);
   } else {
-    Pair codes = load_pair(w + Layout<Form, 0>::w(row, block) + lane() % 2 * 8);
+    Pair codes = load_pair(w + place<Form>(row, block) + lane() % 2 * 8);
     const int shift = lane() % 4 / 2 * 4;
     GPU_UNROLL
     for (int i = 0; i < 2; ++i)
@@ -109,7 +111,7 @@ GPU_DEVICE Pair load_codes(const char* w, int row, int block) {
   }
 }
 
-template <typename Form, int kTile>
+template <typename Form, GemmTile kTile>
 GPU_DEVICE void multiply(const char* stage, int block, int columns, MmaPart<kTile>& part) {
   using Place = Layout<Form, kTile>;
   using Part = MmaPart<kTile>;
@@ -145,7 +147,7 @@ GPU_DEVICE void multiply(const char* stage, int block, int columns, MmaPart<kTil
   }
 }
 
-template <typename Form, int kTile>
+template <typename Form, GemmTile kTile>
 GPU_DEVICE void gemm(const Linear& a, int n) {
   using Place = Layout<Form, kTile>;
   constexpr int kStages = Place::kStages;
@@ -156,14 +158,14 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
   const int stages = (a.blocks + kBlocks - 1) / kBlocks;
   MmaPart<kTile> part;
 
-  // All factors of the first stages are asked for before one is waited for.
-  typename Form::Scaling::Raw raws[kStages - 1][Feed<Form, kTile>::kShare];
-  GPU_UNROLL
   for (int stage = 0; stage < kStages - 1; ++stage) {
     if (stage < stages) feed.copy(shared + stage * Place::kBytes, stage);
     async_commit();
-    feed.load(raws[stage], stage);
   }
+  // All factors of the first stages are asked for before one is waited for.
+  typename Form::Scaling::Raw raws[kStages - 1][Feed<Form, kTile>::kShare];
+  GPU_UNROLL
+  for (int stage = 0; stage < kStages - 1; ++stage) feed.load(raws[stage], stage);
   GPU_UNROLL
   for (int stage = 0; stage < kStages - 1; ++stage) feed.store(shared + stage * Place::kBytes, raws[stage], stage);
 
@@ -192,9 +194,9 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
 
 }  // namespace
 
-#define MOSHI_GEMM_TILE(Form, form, tile, name)                              \
-  GPU_KERNEL(kGemmMmaTiles[tile].threads, 512 / kGemmMmaTiles[tile].threads) \
-  gemm_##form##_mma80_##name(Linear a, int n) { gemm<Form, tile>(a, n); }
+#define MOSHI_GEMM_TILE(Form, form, tile, name)                                  \
+  GPU_KERNEL(kGemmMma80Tiles[tile].threads, 512 / kGemmMma80Tiles[tile].threads) \
+  gemm_##form##_mma80_##name(Linear a, int n) { gemm<Form, kGemmMma80Tiles[tile]>(a, n); }
 #define MOSHI_GEMM(Form, form)           \
   MOSHI_GEMM_TILE(Form, form, 0, 128x64) \
   MOSHI_GEMM_TILE(Form, form, 1, 64x64)  \

@@ -72,6 +72,11 @@ inline LinearKernel linear_kernel(LinearForm form, int n) {
       gemm_##form##_32x32(Linear a, int n);
 MOSHI_LINEAR_FORMS(MOSHI_GEMM)
 #undef MOSHI_GEMM
+#define MOSHI_GEMM(Form, form)                                                                 \
+  void gemm_##form##_mma75_64x64(Linear a, int n), gemm_##form##_mma75_32x64(Linear a, int n), \
+      gemm_##form##_mma75_32x16(Linear a, int n);
+MOSHI_LINEAR_CODES(MOSHI_GEMM)
+#undef MOSHI_GEMM
 #define MOSHI_GEMM(Form, form)                                                                  \
   void gemm_##form##_mma80_128x64(Linear a, int n), gemm_##form##_mma80_64x64(Linear a, int n), \
       gemm_##form##_mma80_32x64(Linear a, int n), gemm_##form##_mma80_32x16(Linear a, int n);
@@ -85,13 +90,14 @@ inline GpuGemm gemm_kernel(LinearForm form, const GemmPlan& plan) {
 #define MOSHI_GEMM(Form, form) {gemm_##form##_64x64, gemm_##form##_32x128, gemm_##form##_32x32},
   static constexpr GpuGemm kPlain[][3] = {MOSHI_LINEAR_FORMS(MOSHI_GEMM)};
 #undef MOSHI_GEMM
+#define MOSHI_GEMM(Form, form) {gemm_##form##_mma75_64x64, gemm_##form##_mma75_32x64, gemm_##form##_mma75_32x16},
+  static constexpr GpuGemm kMma75[][3] = {MOSHI_LINEAR_CODES(MOSHI_GEMM)};
+#undef MOSHI_GEMM
 #define MOSHI_GEMM(Form, form) \
   {gemm_##form##_mma80_128x64, gemm_##form##_mma80_64x64, gemm_##form##_mma80_32x64, gemm_##form##_mma80_32x16},
   static constexpr GpuGemm kMma80[][4] = {MOSHI_GEMM_MMA80(MOSHI_GEMM)};
 #undef MOSHI_GEMM
-  const auto f = static_cast<size_t>(form);
-  return plan.path == GemmPath::Plain ? kPlain[f][plan.tile]
-                                      : kMma80[f - static_cast<size_t>(LinearForm::BF16)][plan.tile];
+  return gemm_of(form, plan, kPlain, kMma75, kMma80);
 }
 
 }  // namespace moshi
