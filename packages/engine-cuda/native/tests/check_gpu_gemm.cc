@@ -114,9 +114,9 @@ struct Shape {
 };
 // Fewer and more of everything than a tile has, rows of x that overlap and that lie apart, odd numbers of blocks.
 constexpr Shape kShapes[] = {
-    {1, 7, 150, 1}, {33, 100, 9, 101}, {70, 257, 67, 64}, {130, 33, 20, 40}, {9, 1100, 66, 1100}};
+    {1, 7, 161, 1}, {33, 100, 9, 101}, {70, 257, 67, 64}, {130, 33, 20, 40}, {9, 1100, 66, 1100}};
 constexpr Shape kGrouped[] = {
-    {1, 32, 150, 1}, {33, 96, 9, 101}, {70, 288, 67, 64}, {130, 32, 20, 40}, {9, 1056, 66, 1056}};
+    {1, 32, 161, 1}, {33, 96, 9, 101}, {70, 288, 67, 64}, {130, 32, 20, 40}, {9, 1056, 66, 1056}};
 
 void check_plan() {
   for (const LinearForm form : {LinearForm::F32, LinearForm::BF16, LinearForm::Q8_0, LinearForm::Q4_K})

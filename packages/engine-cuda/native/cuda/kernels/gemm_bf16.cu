@@ -20,6 +20,13 @@ using namespace gpu;
 constexpr int kChunks = 8, kQuads = 16;  // of a row and stage: of w, 16 bytes, and of x, 4 columns
 constexpr int kTurns = 2;                // of x
 
+// Those of w that are there at once.
+template <GemmTile kTile>
+struct Stages {
+  static constexpr int kCount = gemm_bf16_stages(kTile), kBytes = kTile.rows * 128;
+  static_assert(kCount * kBytes + kTurns * kTile.columns * 256 == gemm_bf16_bytes(kTile));
+};
+
 // Rows of x: high parts [columns][128 bytes], then low ones.
 template <GemmTile kTile>
 struct Halves {
@@ -105,10 +112,9 @@ GPU_DEVICE void multiply(const char* w, const char* x, int step, int columns, Mm
 template <GemmTile kTile>
 GPU_DEVICE void gemm(const Linear& a, int n) {
   constexpr int kRows = kTile.rows, kColumns = kTile.columns;
-  constexpr int kStages = gemm_bf16_stages(kTile), kStageBytes = kRows * 128;
+  constexpr int kStages = Stages<kTile>::kCount, kStageBytes = Stages<kTile>::kBytes;
   char* shared_x = dynamic_shared<char>();
   char* shared_w = shared_x + kTurns * Halves<kTile>::kBytes;
-  static_assert(kTurns * Halves<kTile>::kBytes + kStages * kStageBytes == gemm_bf16_bytes(kTile));
   const int first_row = block_y() * kRows, first_column = block_x() * kColumns;
   const int left = n - first_column, columns = left < kColumns ? (left + 7) / 8 * 8 : kColumns;
   const int stages = (a.chunks + kChunks - 1) / kChunks;

@@ -14,14 +14,13 @@ constexpr int kApart = kQuads + 1;  // between rows, since whole powers of two w
 constexpr int kTurns = 2;
 
 // What each thread has of so many things.
-constexpr int share(int count) {
-  return (count + kGemmThreads - 1) / kGemmThreads;
-}
+template <int kCount>
+constexpr int kShare = (kCount + kGemmThreads - 1) / kGemmThreads;
 // Calls each(j, i) for the things of this thread: thing i is its j-th.
 template <int kCount, typename Each>
 GPU_DEVICE void for_mine(Each each) {
   GPU_UNROLL
-  for (int j = 0; j < share(kCount); ++j) {
+  for (int j = 0; j < kShare<kCount>; ++j) {
     const int i = thread() + j * kGemmThreads;
     if (kCount % kGemmThreads == 0 || i < kCount) each(j, i);
   }
@@ -66,7 +65,7 @@ struct Weights {
     });
   }
 
-  Int4 ahead[share(kRows * kChunks)] = {};
+  Int4 ahead[kShare<kRows * kChunks>] = {};
 };
 
 // Rows of x, as floats or as codes.
@@ -87,7 +86,7 @@ struct Inputs {
     for_mine<kRows * kQuads>([&](int j, int i) { shared.at(turn, i / kQuads, i % kQuads) = ahead[j]; });
   }
 
-  Int4 ahead[share(kRows * kQuads)] = {};
+  Int4 ahead[kShare<kRows * kQuads>] = {};
 };
 
 // The scales of both: [kTurns][blocks of a step][rows] in shared memory.
@@ -118,8 +117,8 @@ struct Scales {
     for_mine<kColumns * kBlocks>([&](int j, int i) { shared_x[(turn + i % kBlocks) * kColumns + i / kBlocks] = x[j]; });
   }
 
-  typename Scale::Raw w[share(kRows * kBlocks)] = {};
-  InputScale x[share(kColumns * kBlocks)] = {};
+  typename Scale::Raw w[kShare<kRows * kBlocks>] = {};
+  InputScale x[kShare<kColumns * kBlocks>] = {};
 };
 
 // Calls multiply(w, x, turn, block, factors, scales) for every block of a step, once it is in shared memory with the
