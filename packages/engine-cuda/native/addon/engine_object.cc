@@ -1,11 +1,9 @@
 #include "addon/objects.h"
 
-#include <cstdlib>
 #include <mutex>
 
 #include "addon/convert.h"
 #include "cuda/cuda_backend.h"
-#include "cuda/probe.h"
 #include "model/expansion.h"
 #include "runtime/engine.h"
 #include "runtime/voice_file.h"
@@ -399,10 +397,7 @@ std::unique_ptr<CpuBackend> BackendOptions::cpu() const {
 
 std::unique_ptr<Backend> BackendOptions::make() const {
   if (!card) return cpu();
-  // Another library is for tests.
-  const char* named = std::getenv("MOSHI_CUDA_LIBRARY");
-  return std::make_unique<CudaBackend>(std::make_shared<const DriverApi>(named ? named : DriverNames().cuda), *card,
-                                       threads);
+  return std::make_unique<CudaBackend>(std::make_shared<const DriverApi>(cuda_library()), *card, threads);
 }
 
 // expandCheckpoint(lm, out) → Promise

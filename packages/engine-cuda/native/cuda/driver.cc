@@ -1,8 +1,15 @@
 #include "cuda/driver.h"
 
+#include <cstdlib>
+
 #include "cuda/library.h"
 
 namespace moshi {
+
+std::string cuda_library() {
+  const char* named = std::getenv("MOSHI_CUDA_LIBRARY");
+  return named && *named ? named : "libcuda.so.1";
+}
 
 DriverApi::DriverApi(const std::string& file) {
   const Library library(file);

@@ -110,6 +110,9 @@ struct Copy2D {
 
 }  // namespace cu
 
+// What the driver's library is called; MOSHI_CUDA_LIBRARY names another one, such as an emulated driver.
+std::string cuda_library();
+
 struct DriverApi {
   DriverApi() = default;
   explicit DriverApi(const std::string& library);

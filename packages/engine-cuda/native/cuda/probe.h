@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "cuda/driver.h"
+
 namespace moshi {
 
 struct GpuProcess {
@@ -42,7 +44,7 @@ struct GpuReport {
 inline constexpr int kLowestCuda = 9000;
 
 struct DriverNames {
-  std::string cuda = "libcuda.so.1", nvml = "libnvidia-ml.so.1";
+  std::string cuda = cuda_library(), nvml = "libnvidia-ml.so.1";
 };
 
 GpuReport probe_gpus(const DriverNames& names = {});

@@ -12,7 +12,7 @@ export { type PlanOverrides, planOverridesFromEnv } from './overrides';
 export { PLANNED_MODELS, type PlannedModel } from './shapes';
 
 /** Kinds of devices that this build runs models on; without `cuda` it plans for GPUs, but does not run on them. */
-export const BACKENDS: readonly Backend[] = runnable(['cpu']);
+export const BACKENDS: readonly Backend[] = runnable(['cuda', 'cpu']);
 
 /**
  * How a model would run on this hardware: the best GPU that holds it, otherwise the CPU. A function of its arguments alone. Throws
