@@ -26,6 +26,11 @@ std::function<void()> bound(void (*kernel)(P...), void** parameters) {
   KERNEL(linear_##form##_4) \
   KERNEL(linear_##form##_5) KERNEL(linear_##form##_6) KERNEL(linear_##form##_7) KERNEL(linear_##form##_8)
 #define GEMM(Form, form) KERNEL(gemm_##form##_64x64) KERNEL(gemm_##form##_32x128) KERNEL(gemm_##form##_32x32)
+#define GEMM75(Form, form) \
+  KERNEL(gemm_##form##_mma75_64x64) KERNEL(gemm_##form##_mma75_32x64) KERNEL(gemm_##form##_mma75_32x16)
+#define GEMM80(Form, form)           \
+  KERNEL(gemm_##form##_mma80_128x64) \
+  KERNEL(gemm_##form##_mma80_64x64) KERNEL(gemm_##form##_mma80_32x64) KERNEL(gemm_##form##_mma80_32x16)
 
 // All that kernels.h declares.
 constexpr HostKernel kKernels[] = {
@@ -41,6 +46,8 @@ constexpr HostKernel kKernels[] = {
     KERNEL(quantize_rows)
     MOSHI_LINEAR_FORMS(LINEAR)
     MOSHI_LINEAR_FORMS(GEMM)
+    MOSHI_LINEAR_CODES(GEMM75)
+    MOSHI_GEMM_MMA80(GEMM80)
     // clang-format on
 };
 
