@@ -23,6 +23,17 @@ constexpr size_t kStack = 256 * 1024;
 constexpr size_t kStack = 64 * 1024;
 #endif
 
+// The stack from which fibers were entered.
+struct Outside {
+  void* inside;  // where it goes on
+  void* fake_stack;
+  const void* stack;
+  size_t bytes;
+  void* thread;
+  bool left;  // only just
+};
+
+thread_local Outside outside = {};
 thread_local Fiber* running = nullptr;
 
 }  // namespace
@@ -124,7 +135,7 @@ static void* fresh(char* top, void (*main)()) {
 }
 #endif
 
-Fiber::Fiber() {
+Fiber::Fiber(void (*entry)()) : entry_(entry) {
   // The lowest page stays out of bounds, so that a stack that grows too far ends there.
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   bytes_ = kStack + page;
@@ -132,72 +143,82 @@ Fiber::Fiber() {
   if (memory == MAP_FAILED) throw std::bad_alloc();
   mprotect(memory, page, PROT_NONE);
   stack_ = static_cast<char*>(memory);
+  restart();
 }
 
 Fiber::~Fiber() {
 #if defined(GPU_TSAN)
-  if (thread_inside_) __tsan_destroy_fiber(thread_inside_);
+  __tsan_destroy_fiber(thread_);
 #endif
   ASAN_UNPOISON_MEMORY_REGION(stack_ + bytes_ - kStack, kStack);
   munmap(stack_, bytes_);
 }
 
-void Fiber::start(void (*entry)(void*), void* argument) {
-  entry_ = entry;
-  argument_ = argument;
-  if (resting_) return;
+void Fiber::restart() {
   // What was left unfinished here still marks its frames, and counts as calls that have not returned.
-  fake_inside_ = nullptr;
+  fake_stack_ = nullptr;
 #if defined(GPU_TSAN)
-  if (thread_inside_) __tsan_destroy_fiber(thread_inside_);
-  thread_inside_ = __tsan_create_fiber(0);
+  if (thread_) __tsan_destroy_fiber(thread_);
+  thread_ = __tsan_create_fiber(0);
 #endif
   ASAN_UNPOISON_MEMORY_REGION(stack_ + bytes_ - kStack, kStack);
   inside_ = fresh(stack_ + bytes_, main);
 }
 
-void Fiber::resume() {
+void Fiber::enter() {
   running = this;
+  outside.left = true;
 #if defined(GPU_ASAN)
-  __sanitizer_start_switch_fiber(&fake_outside_, stack_ + bytes_ - kStack, kStack);
+  __sanitizer_start_switch_fiber(&outside.fake_stack, stack_ + bytes_ - kStack, kStack);
 #endif
 #if defined(GPU_TSAN)
-  thread_outside_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(thread_inside_, 0);
+  outside.thread = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(thread_, 0);
 #endif
-  moshi_switch(&outside_, inside_);
+  moshi_switch(&outside.inside, inside_);
 #if defined(GPU_ASAN)
-  __sanitizer_finish_switch_fiber(fake_outside_, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(outside.fake_stack, nullptr, nullptr);
 #endif
 }
 
-void Fiber::pause() {
+void Fiber::go_on(Fiber& other) {
+  running = &other;
 #if defined(GPU_ASAN)
-  __sanitizer_start_switch_fiber(&fake_inside_, caller_stack_, caller_bytes_);
+  __sanitizer_start_switch_fiber(&fake_stack_, other.stack_ + other.bytes_ - kStack, kStack);
 #endif
 #if defined(GPU_TSAN)
-  __tsan_switch_to_fiber(thread_outside_, 0);
+  __tsan_switch_to_fiber(other.thread_, 0);
 #endif
-  moshi_switch(&inside_, outside_);
+  moshi_switch(&inside_, other.inside_);
+  arrived();
+}
+
+void Fiber::leave() {
+#if defined(GPU_ASAN)
+  __sanitizer_start_switch_fiber(&fake_stack_, outside.stack, outside.bytes);
+#endif
+#if defined(GPU_TSAN)
+  __tsan_switch_to_fiber(outside.thread, 0);
+#endif
+  moshi_switch(&inside_, outside.inside);
   arrived();
 }
 
 // The first thing on the fiber's own stack after each switch to it.
 void Fiber::arrived() {
 #if defined(GPU_ASAN)
-  __sanitizer_finish_switch_fiber(fake_inside_, &caller_stack_, &caller_bytes_);
+  const void* stack;
+  size_t bytes;
+  __sanitizer_finish_switch_fiber(fake_stack_, &stack, &bytes);
+  if (outside.left) outside.stack = stack, outside.bytes = bytes;
 #endif
+  outside.left = false;
 }
 
 void Fiber::main() {
   Fiber* self = running;
   self->arrived();
-  for (;;) {
-    self->resting_ = false;
-    self->entry_(self->argument_);
-    self->resting_ = true;
-    self->pause();
-  }
+  self->entry_();
 }
 
 }  // namespace moshi::gpu::host

@@ -8,18 +8,19 @@ namespace moshi::gpu::host {
 
 class Fiber {
  public:
-  Fiber();
+  // The first switch to it calls entry(), which must neither return nor throw.
+  explicit Fiber(void (*entry)());
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // The next resume() calls entry(argument), which must not throw. Whatever ran here before is forgotten, its
-  // destructors too.
-  void start(void (*entry)(void*), void* argument);
-  // Runs it until it pauses or entry returns.
-  void resume();
-  // From within: back to where resume() was called.
-  void pause();
+  // The next switch to it calls entry() anew. Whatever ran here before is forgotten, its destructors too.
+  void restart();
+  // Runs it, and those it goes on to, until one of them leaves.
+  void enter();
+  // From within: on to another one, and back to where enter() was called.
+  void go_on(Fiber& other);
+  void leave();
 
  private:
   static void main();
@@ -27,17 +28,12 @@ class Fiber {
 
   char* stack_ = nullptr;
   size_t bytes_ = 0;
-  void* inside_ = nullptr;   // where the fiber goes on
-  void* outside_ = nullptr;  // where its caller goes on
-  void (*entry_)(void*) = nullptr;
-  void* argument_ = nullptr;
-  bool resting_ = false;  // its last entry has returned
+  void* inside_ = nullptr;  // where it goes on
+  void (*entry_)();
 
-  // The sanitizers' view of both stacks.
-  void *fake_inside_ = nullptr, *fake_outside_ = nullptr;
-  const void* caller_stack_ = nullptr;
-  size_t caller_bytes_ = 0;
-  void *thread_inside_ = nullptr, *thread_outside_ = nullptr;
+  // The sanitizers' view of it.
+  void* fake_stack_ = nullptr;
+  void* thread_ = nullptr;
 };
 
 }  // namespace moshi::gpu::host

@@ -35,12 +35,11 @@ struct Block;
 struct Thread {
   Block* block;
   int index;
-  Fiber* fiber;
+  Fiber* fiber = nullptr;  // none: it has not begun
   State state = State::Ready;
   Place place = {};
   uint32_t mask = 0;
   Operation operation = nullptr;
-  Lane lane = {};
   std::vector<Copy> copies = {};  // asked for, not yet waited for
   int groups = 0;                 // committed
   uint64_t seen = 0;              // progress at the last look
@@ -57,6 +56,7 @@ struct Meeting {
 struct Block {
   int x, y, z;
   std::vector<Thread> threads = {};
+  std::vector<Lane> lanes = {};                     // what each brings to its meeting
   std::vector<std::vector<Meeting>> meetings = {};  // by warp
   int at_barrier = 0;
   SharedMemory shared = {};
@@ -72,11 +72,33 @@ std::string at(const Place& place) {
 }
 
 // Stacks are kept for the next launch.
-Fiber* fiber(size_t index) {
-  thread_local std::vector<std::unique_ptr<Fiber>> fibers;
-  while (fibers.size() <= index) fibers.push_back(std::make_unique<Fiber>());
-  return fibers[index].get();
-}
+class Stacks {
+ public:
+  explicit Stacks(void (*entry)()) : entry_(entry) {}
+  Fiber& take() {
+    if (idle_.empty()) {
+      all_.push_back(std::make_unique<Fiber>(entry_));
+      return *all_.back();
+    }
+    Fiber* out = idle_.back();
+    idle_.pop_back();
+    return *out;
+  }
+  void give(Fiber& fiber) { idle_.push_back(&fiber); }
+  // Also those on which something was left unfinished.
+  void take_back() {
+    for (const auto& fiber : all_)
+      if (std::find(idle_.begin(), idle_.end(), fiber.get()) == idle_.end()) {
+        fiber->restart();
+        give(*fiber);
+      }
+  }
+
+ private:
+  void (*entry_)();
+  std::vector<std::unique_ptr<Fiber>> all_;
+  std::vector<Fiber*> idle_;
+};
 
 class Run {
  public:
@@ -88,19 +110,20 @@ class Run {
   void spin(const Place& place);
   [[noreturn]] void fault(const Thread& thread, const std::string& what) const;
 
+  static Stacks& stacks();
   size_t shared_bytes() const { return how_.shared_bytes; }
 
   Thread* current = nullptr;
   uint64_t progress = 0;
 
  private:
-  static void enter(void* thread);
+  static void work();
   void finish(Thread& thread);
-  void pause() {
-    Thread& mine = *current;
-    mine.fiber->pause();
-  }
+  Thread* next();
+  void turn_to(Thread& thread);
+  void pause();
   void run(std::vector<Block>& blocks);
+  void prepare(Block& block);
   void arrange(std::vector<size_t>& order);
   void explain(const std::vector<Block>& blocks) const;
   std::string missing(const Block& block, const Thread& waiting, int lane) const;
@@ -109,6 +132,12 @@ class Run {
   FunctionRef<void()> body_;
   std::mt19937_64 random_;
   std::exception_ptr failure_;
+  // In what order threads have their turns, who is next, how many have not ended, and whether anybody moved in this
+  // round.
+  std::vector<Thread*> threads_;
+  std::vector<size_t> order_;
+  size_t at_ = 0, alive_ = 0;
+  bool moved_ = false;
 };
 
 thread_local Run* run_of_thread = nullptr;
@@ -119,17 +148,75 @@ void Run::fault(const Thread& thread, const std::string& what) const {
                  ", " + std::to_string(b.z) + "), thread " + std::to_string(thread.index) + ": " + what);
 }
 
-void Run::enter(void* argument) {
-  auto& thread = *static_cast<Thread*>(argument);
-  Run& run = *run_of_thread;
-  try {
-    run.body_();
-    run.finish(thread);
-  } catch (...) {
-    run.failure_ = std::current_exception();
+Stacks& Run::stacks() {
+  thread_local Stacks out(work);
+  return out;
+}
+
+// What a fiber does: one thread after the other from its beginning. One that pauses keeps the fiber, and another fiber
+// goes on with the others.
+void Run::work() {
+  for (;;) {
+    Run& run = *run_of_thread;
+    Thread& thread = *run.current;
+    Fiber& mine = *thread.fiber;
+    try {
+      run.body_();
+      run.finish(thread);
+    } catch (...) {
+      run.failure_ = std::current_exception();
+    }
+    thread.state = State::Done;
+    ++run.progress;
+    --run.alive_;
+    Thread* const next = run.failure_ ? nullptr : run.next();
+    if (next && !next->fiber) {
+      next->fiber = &mine;
+      run.turn_to(*next);
+      continue;
+    }
+    stacks().give(mine);
+    if (!next) {
+      mine.leave();
+      continue;
+    }
+    run.turn_to(*next);
+    mine.go_on(*next->fiber);
   }
-  thread.state = State::Done;
-  ++run.progress;
+}
+
+// The next in line who can go on; null when all have ended, or nobody can.
+Thread* Run::next() {
+  for (;;) {
+    while (at_ < order_.size()) {
+      Thread* const thread = threads_[order_[at_++]];
+      if (thread->state != State::Ready) continue;
+      moved_ = true;
+      return thread;
+    }
+    if (alive_ == 0 || !moved_) return nullptr;
+    arrange(order_);
+    at_ = 0;
+    moved_ = false;
+  }
+}
+
+void Run::turn_to(Thread& thread) {
+  current = &thread;
+  const Block& block = *thread.block;
+  here.thread = thread.index;
+  here.block[0] = block.x, here.block[1] = block.y, here.block[2] = block.z;
+}
+
+// The others' turn, until the calling thread's comes again.
+void Run::pause() {
+  Thread& mine = *current;
+  Thread* const next = this->next();
+  if (next == &mine) return;
+  if (!next) return mine.fiber->leave();
+  if (!next->fiber) next->fiber = &stacks().take();
+  turn_to(*next);
+  mine.fiber->go_on(*next->fiber);
 }
 
 void Run::finish(Thread& thread) {
@@ -163,7 +250,7 @@ void Run::together(uint32_t mask, Operation operation, const Lane& lane, const P
   mine.state = State::Warp;
   mine.mask = mask;
   mine.operation = operation;
-  mine.lane = lane;
+  mine.block->lanes[static_cast<size_t>(mine.index)] = lane;
   ++progress;
   std::vector<Meeting>& meetings = mine.block->meetings[static_cast<size_t>(first / kWarp)];
   auto meeting = std::find_if(meetings.begin(), meetings.end(), [&](const Meeting& m) {
@@ -174,11 +261,8 @@ void Run::together(uint32_t mask, Operation operation, const Lane& lane, const P
   // The last to come goes on at once; that others are not there yet is judged when nobody can move any more.
   if (meeting->arrived != mask) return pause();
   meetings.erase(meeting);
-  Lane lanes[kWarp] = {};
+  operation(mask, &mine.block->lanes[static_cast<size_t>(first)]);
   Thread* const warp = &mine.block->threads[static_cast<size_t>(first)];
-  for (uint32_t left = mask; left != 0; left &= left - 1)
-    lanes[std::countr_zero(left)] = warp[std::countr_zero(left)].lane;
-  operation(mask, lanes);
   for (uint32_t left = mask; left != 0; left &= left - 1) warp[std::countr_zero(left)].state = State::Ready;
 }
 
@@ -235,40 +319,43 @@ void Run::explain(const std::vector<Block>& blocks) const {
   }
 }
 
+// As a block stands before its threads begin.
+void Run::prepare(Block& block) {
+  const auto threads = static_cast<size_t>(how_.threads), warps = (threads + kWarp - 1) / kWarp;
+  block.shared.clear();
+  block.at_barrier = 0;
+  block.threads.resize(threads);
+  block.lanes.resize(warps * kWarp);
+  block.meetings.resize(warps);
+  for (auto& meetings : block.meetings) meetings.clear();
+  for (size_t i = 0; i < threads; ++i) {
+    Thread& thread = block.threads[i];
+    std::vector<Copy> copies = std::move(thread.copies);
+    copies.clear();
+    thread = {.block = &block, .index = static_cast<int>(i), .copies = std::move(copies)};
+  }
+}
+
 void Run::run(std::vector<Block>& blocks) {
-  std::vector<Thread*> threads;
+  threads_.clear();
   for (Block& block : blocks) {
-    block.shared.clear();
-    block.at_barrier = 0;
-    block.threads.clear();
-    block.meetings.assign(static_cast<size_t>((how_.threads + kWarp - 1) / kWarp), {});
-    for (int i = 0; i < how_.threads; ++i) block.threads.push_back({.block = &block, .index = i, .fiber = nullptr});
-    for (Thread& thread : block.threads) {
-      thread.fiber = fiber(threads.size());
-      thread.fiber->start(enter, &thread);
-      threads.push_back(&thread);
-    }
+    prepare(block);
+    for (Thread& thread : block.threads) threads_.push_back(&thread);
   }
-  std::vector<size_t> order(threads.size());
-  std::iota(order.begin(), order.end(), 0);
-  if (how_.order.kind == Order::Reverse) std::reverse(order.begin(), order.end());
-  for (bool alive = true; alive;) {
-    bool ran = false;
-    alive = false;
-    arrange(order);
-    for (const size_t i : order) {
-      Thread& thread = *threads[i];
-      alive |= thread.state != State::Done;
-      if (thread.state != State::Ready) continue;
-      const Block& block = *thread.block;
-      here = {thread.index, how_.threads, {block.x, block.y, block.z}, {how_.grid.x, how_.grid.y, how_.grid.z}};
-      current = &thread;
-      thread.fiber->resume();
-      if (failure_) std::rethrow_exception(failure_);
-      ran = true;
-    }
-    if (alive && !ran) explain(blocks);
-  }
+  order_.resize(threads_.size());
+  std::iota(order_.begin(), order_.end(), 0);
+  if (how_.order.kind == Order::Reverse) std::reverse(order_.begin(), order_.end());
+  arrange(order_);
+  at_ = 0;
+  alive_ = threads_.size();
+  moved_ = false;
+  here = {0, how_.threads, {}, {how_.grid.x, how_.grid.y, how_.grid.z}};
+  Thread& first = *next();
+  first.fiber = &stacks().take();
+  turn_to(first);
+  first.fiber->enter();
+  if (failure_) std::rethrow_exception(failure_);
+  if (alive_ > 0) explain(blocks);
   for (const Block& block : blocks) {
     const Thread& first = block.threads[0];
     if (const char* name = block.shared.overrun())
@@ -308,7 +395,10 @@ void run(const Launch& how, FunctionRef<void()> thread) {
   // Also on the way of an exception: no later call may find this run.
   struct Current {
     explicit Current(Run* run) { run_of_thread = run; }
-    ~Current() { run_of_thread = nullptr; }
+    ~Current() {
+      run_of_thread = nullptr;
+      Run::stacks().take_back();
+    }
   } current(&run);
   run.all();
 }
