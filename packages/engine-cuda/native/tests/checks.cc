@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
     moshi::check_gpu_gemm();
     moshi::check_gpu_draw();
     moshi::check_gpu_driver(argc > 3 ? argv[3] : "");
+    moshi::check_gpu_model();
     moshi::check_kernels();
     moshi::check_quant();
     moshi::check_quantize();

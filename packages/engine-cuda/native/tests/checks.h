@@ -13,6 +13,7 @@ void check_gpu();
 void check_gpu_gemm();
 void check_gpu_draw();
 void check_gpu_linear();
+void check_gpu_model();
 void check_gpu_shim();
 void check_gpu_steps();
 void check_gpu_streams();
