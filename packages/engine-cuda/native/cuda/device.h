@@ -83,6 +83,24 @@ GPU_DEVICE uint32_t shuffle_bits_index(uint32_t mask, uint32_t bits, int from) {
   return out;
 }
 
+template <typename T>
+GPU_DEVICE T flipped(T value, int bit) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  if constexpr (sizeof(T) == 4) {
+    return __builtin_bit_cast(T, shuffle_bits_xor(0xffffffffu, __builtin_bit_cast(uint32_t, value), bit));
+  } else {
+    const auto bits = __builtin_bit_cast(uint64_t, value);
+    const uint64_t low = shuffle_bits_xor(0xffffffffu, static_cast<uint32_t>(bits), bit);
+    const uint64_t high = shuffle_bits_xor(0xffffffffu, static_cast<uint32_t>(bits >> 32), bit);
+    return __builtin_bit_cast(T, high << 32 | low);
+  }
+}
+template <typename Join, typename T>
+GPU_DEVICE T over_lanes(T value, int bit) {
+  for (; bit > 0; bit /= 2) value = Join::join(value, flipped(value, bit));
+  return value;
+}
+
 GPU_DEVICE int atomic_add(int* p, int value) {
   int old;
   asm volatile("atom.add.s32 %0, [%1], %2;" : "=r"(old) : "l"(p), "r"(value) : "memory");

@@ -23,6 +23,8 @@
 //   thread() threads() block_x() … blocks_z()
 //   barrier(), warp_barrier(mask), fence()
 //   shuffle_bits_down/xor/index(mask, bits, lane or distance)
+//   over_lanes<Join>(value, bit)       of 4 or 8 bytes: with that of the lane whose number differs by this bit, then by
+//                                      the bits below it
 //   atomic_add(int* | float*), atomic_max(int*), load_acquire(int*), store_release(int*)
 //   load_stream(T*)                    4, 8 or 16 aligned bytes that are read once: past the first cache where possible
 //   async_copy<bytes>(shared, global), async_commit(), async_wait<groups left in flight>()
@@ -70,19 +72,28 @@ GPU_DEVICE T shuffle_index(uint32_t mask, T value, int from GPU_HERE) {
   return __builtin_bit_cast(T, shuffle_bits_index(mask, __builtin_bit_cast(uint32_t, value), from GPU_THERE));
 }
 
-// Over a whole warp; every lane gets the same bits, since each step adds the same pair.
+// How two values become one.
+struct Sum {
+  template <typename T>
+  GPU_DEVICE static T join(T a, T b) {
+    return a + b;
+  }
+};
+struct Max {
+  template <typename T>
+  GPU_DEVICE static T join(T a, T b) {
+    return b > a ? b : a;
+  }
+};
+
+// Over a whole warp; every lane gets the same bits, since each step joins the same pair.
 template <typename T>
 GPU_DEVICE T warp_sum(T value GPU_HERE) {
-  for (int bit = kWarp / 2; bit > 0; bit /= 2) value += shuffle_xor(kAll, value, bit GPU_THERE);
-  return value;
+  return over_lanes<Sum>(value, kWarp / 2 GPU_THERE);
 }
 template <typename T>
 GPU_DEVICE T warp_max(T value GPU_HERE) {
-  for (int bit = kWarp / 2; bit > 0; bit /= 2) {
-    const T other = shuffle_xor(kAll, value, bit GPU_THERE);
-    value = other > value ? other : value;
-  }
-  return value;
+  return over_lanes<Max>(value, kWarp / 2 GPU_THERE);
 }
 
 // Over a block of whole warps. scratch [32] is the block's; it may be used again after the next barrier.

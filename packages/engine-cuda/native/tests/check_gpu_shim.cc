@@ -105,6 +105,9 @@ GPU_KERNEL(1024) shuffle_from_outside() {
 GPU_KERNEL(1024) shuffle_of_part() {
   warp_sum(thread());
 }
+GPU_KERNEL(1024) sum_over_two_widths() {
+  over_lanes<Sum>(thread(), thread() < 16 ? 4 : 2);
+}
 GPU_KERNEL(1024) waits_for_nobody(const int* flag) {
   while (load_acquire(flag) == 0) {
   }
@@ -137,6 +140,7 @@ void check_faults() {
   expect_fault("a shuffle that names who has left", "lane 7 has exited", warp, shuffle_after_exit, out.data());
   expect_fault("a shuffle that names who waits elsewhere", "lane 5 waits at the block's barrier", warp,
                shuffle_or_barrier);
+  expect_fault("a sum over two widths", "do not agree", warp, sum_over_two_widths);
   expect_fault("two shuffles for one", "is at another call", warp, two_shuffles);
   expect_fault("a mask without the caller", "does not name the caller", warp, shuffle_of_others);
   expect_fault("a shuffle from outside its mask", "reads a lane that its mask does not name", warp,
@@ -197,7 +201,7 @@ void check_grid() {
 
 void check_warp() {
   for (const Order order : kOrders) {
-    std::vector<int> out(225);
+    std::vector<int> out(289);
     host::launch({.kernel = "words_of_warps", .order = order}, words_of_warps, out.data());
     bool right = out[192] == -9;
     for (int l = 0; l < 32; ++l) {
@@ -205,6 +209,9 @@ void check_warp() {
       right &= at(0) == (l + 5 < 32 ? l + 5 : l) && at(1) == (l ^ 3) && at(2) == (l * 7 + 1) % 32 && at(3) == 496;
       right &= at(4) == 31 && at(5) == (l ^ 1);
       right &= out[static_cast<size_t>(193 + l)] == l + 1 * 2 + -1 * 3 + 127 * 127 + 128 * 128;
+      int most = 0;
+      for (const int other : {l, l ^ 1, l ^ 2, l ^ 3}) most = std::max(most, other * 5 % 32);
+      right &= out[static_cast<size_t>(225 + l)] == most && out[static_cast<size_t>(257 + l)] == -1;
     }
     expect(right, "warp calls and dot4 mean what they say");
   }

@@ -6,7 +6,7 @@ namespace moshi {
 
 using namespace gpu;
 
-// One warp; out [225].
+// One warp; out [289].
 GPU_KERNEL(32) words_of_warps(int* out) {
   const int l = lane();
   out[l] = shuffle_down(kAll, l, 5);
@@ -23,6 +23,9 @@ GPU_KERNEL(32) words_of_warps(int* out) {
   warp_barrier(kAll);
   if (l == 0) out[192] = static_cast<int>(most[0]) * 10 + (before < 0);
   out[193 + l] = dot4(0x01ff7f80, 0x02037f80, l);
+  out[225 + l] = over_lanes<Max>(l * 5 % 32, 2);
+  const uint64_t wide = over_lanes<Sum>(uint64_t{1} << (l + 20), 16);
+  out[257 + l] = static_cast<int>(wide >> 20);
 }
 
 // Cooperative; in, out [blocks]; arrived and sum are zero.

