@@ -50,6 +50,10 @@ class CudaBackend : public Backend {
   void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) override;
   void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
+  void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) override;
+  void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) override;
+  void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
+                          int64_t n) override;
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
   void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
             int32_t* taken) override;
@@ -79,6 +83,8 @@ class CudaBackend : public Backend {
     Card& card_;
   };
   Locked card_now() { return Locked(*device_); }
+  // y = a.w x, of floats or codes that a names.
+  void multiply(const gpu::PackedLayout& layout, Linear a, float* y, int64_t y_stride, int64_t n, bool add);
   std::shared_ptr<char> weights(size_t bytes);
 
   std::shared_ptr<Device> device_;

@@ -41,6 +41,23 @@ void in_grids(int64_t rows, Run run) {
   for (int64_t first = 0; first < rows; first += kMostRows) run(first, std::min(kMostRows, rows - first));
 }
 
+// The input of a layer over codes, and how it is made: a warp takes four blocks of 32 columns at a time.
+struct Codes {
+  Codes(Working& memory, const gpu::PackedLayout& layout, int64_t n)
+      : codes(memory.array<int8_t>(n * 32 * layout.blocks)), scales(memory.array<InputScale>(n * layout.blocks)) {}
+  Linear of(Linear a) const {
+    a.codes = codes;
+    a.x_scales = scales;
+    return a;
+  }
+  int8_t* codes;
+  InputScale* scales;
+};
+LaunchShape codes_shape(const gpu::PackedLayout& layout, int64_t rows) {
+  constexpr int kWarps = 4;
+  return {.grid = {whole(parts(layout.blocks, 4 * kWarps)), whole(rows)}, .threads = 32 * kWarps};
+}
+
 // The layout of the rings of a call, which is the same for all of them.
 template <typename Call>
 void set_ring(Call& call, const AttentionShape& shape, int layer, const KvCache& cache) {
@@ -55,28 +72,11 @@ void set_ring(Call& call, const AttentionShape& shape, int layer, const KvCache&
 
 }  // namespace
 
-void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
-                         bool add) {
-  const gpu::PackedLayout layout = gpu::packed_layout(w);
-  Linear a = gpu::linear_of(layout, w.data.get());
+void CudaBackend::multiply(const gpu::PackedLayout& layout, Linear a, float* y, int64_t y_stride, int64_t n, bool add) {
   a.y = y;
   a.y_stride = y_stride;
   a.add = add;
-  a.x = x;
-  a.x_stride = x_stride;
-  Working memory(*this);
   const Locked card = card_now();
-  if (is_quantized(w.type)) {
-    auto* codes = memory.array<int8_t>(n * 32 * layout.blocks);
-    auto* scales = memory.array<InputScale>(n * layout.blocks);
-    in_grids(n, [&](int64_t first, int64_t count) {
-      const LaunchShape shape{.grid = {whole(parts(layout.blocks, 16)), whole(count)}, .threads = 128};
-      GPU_RUN(*card, quantize_rows, shape, x + first * x_stride, x_stride, whole(w.cols),
-              codes + first * 32 * layout.blocks, scales + first * layout.blocks);
-    });
-    a.codes = codes;
-    a.x_scales = scales;
-  }
   if (n <= kLinearMost) {
     const LaunchShape shape{.grid = {linear_blocks(a.rows, a.split, whole(n))}, .threads = 32 * kLinearWarps};
     return card->launch<decltype(linear_f32_1)>(linear_name(layout.form, whole(n)), shape, a);
@@ -85,6 +85,53 @@ void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, floa
   const LaunchShape shape{
       .grid = {plan.x, plan.y}, .threads = plan.threads, .shared_bytes = static_cast<size_t>(plan.shared_bytes)};
   card->launch<decltype(gemm_f32_32x32)>(gemm_name(layout.form, plan), shape, a, whole(n));
+}
+
+void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
+                         bool add) {
+  const gpu::PackedLayout layout = gpu::packed_layout(w);
+  Linear a = gpu::linear_of(layout, w.data.get());
+  if (!is_quantized(w.type)) {
+    a.x = x;
+    a.x_stride = x_stride;
+    return multiply(layout, a, y, y_stride, n, add);
+  }
+  Working memory(*this);
+  const Codes codes(memory, layout, n);
+  in_grids(n, [&](int64_t first, int64_t count) {
+    GPU_RUN(*card_now(), quantize_rows, codes_shape(layout, count), x + first * x_stride, x_stride, whole(w.cols),
+            codes.codes + first * 32 * layout.blocks, codes.scales + first * layout.blocks);
+  });
+  multiply(layout, codes.of(a), y, y_stride, n, add);
+}
+
+void CudaBackend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) {
+  if (!is_quantized(w.type) || norm.kind != NormKind::Rms) return Backend::linear_of_norm(w, norm, x, y, n);
+  const gpu::PackedLayout layout = gpu::packed_layout(w);
+  Working memory(*this);
+  const Codes codes(memory, layout, n);
+  const LaunchShape shape{.grid = {whole(n)}, .threads = threads_for(w.cols)};
+  GPU_RUN(*card_now(), rms_norm_codes, shape, x, norm.weight.data(), norm.eps, whole(w.cols), codes.codes,
+          codes.scales);
+  multiply(layout, codes.of(gpu::linear_of(layout, w.data.get())), y, w.rows, n, false);
+}
+
+void CudaBackend::add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) {
+  if (scale) return Backend::add_linear(w, x, scale, y, n);
+  linear(w, x, w.cols, y, w.rows, n, true);
+}
+
+void CudaBackend::add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
+                                     int64_t n) {
+  if (!is_quantized(w.type) || scale) return Backend::add_linear_of_gate(w, kind, x, scale, y, n);
+  const gpu::PackedLayout layout = gpu::packed_layout(w);
+  Working memory(*this);
+  const Codes codes(memory, layout, n);
+  in_grids(n, [&](int64_t first, int64_t count) {
+    GPU_RUN(*card_now(), gate_codes, codes_shape(layout, count), kind, x + first * 2 * w.cols, w.cols,
+            codes.codes + first * 32 * layout.blocks, codes.scales + first * layout.blocks);
+  });
+  multiply(layout, codes.of(gpu::linear_of(layout, w.data.get())), y, w.rows, n, true);
 }
 
 void CudaBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) {

@@ -203,6 +203,14 @@ class Backend {
   virtual void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) = 0;
   // out [n, q] = softmax(q kᵀ / √head_dim) v over the positions each row may see.
   virtual void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) = 0;
+  // Layers and what lies around them, for which a device may have one step: by themselves they are those above.
+  // y[n] = w norm(x[n]).
+  virtual void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n);
+  // y[n] += scale * w x[n]; a null scale means 1.
+  virtual void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n);
+  // y[n] += scale * w (act(x[:, :h]) * x[:, h:]) for x [n, 2h].
+  virtual void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
+                                  int64_t n);
   // codes[i * stride] = the row of a packed F32 matrix [bins, dim] nearest to x[i] in Euclidean distance, the first
   // among equals.
   virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) = 0;

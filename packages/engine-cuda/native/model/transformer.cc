@@ -118,32 +118,27 @@ void Transformer::forward(float* x, const Rows& rows, int set) const {
   const int64_t n = rows.count(), dim = config_.dim;
   const int64_t qkv_width = attention_.q_width() + 2 * attention_.kv_width();
   Working memory(backend_);
-  float* normed = memory.floats(n * dim);
   float* qkv = memory.floats(n * qkv_width);
-  float* update = memory.floats(n * dim);
+  float* attended = memory.floats(n * attention_.q_width());
   float* wide = memory.floats(n * hidden_ * (gated_ ? 2 : 1));
-  float* narrow = memory.floats(n * hidden_);
   if (rows.sines) backend_.add_scaled(x, rows.sines, nullptr, n, dim);
 
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Layer& layer = layers_[l];
     const size_t s = static_cast<size_t>(set);
-    backend_.norm(layer.norm1, x, normed, n, dim);
-    backend_.linear(layer.in_proj[s], normed, dim, qkv, qkv_width, n, false);
+    backend_.linear_of_norm(layer.in_proj[s], layer.norm1, x, qkv, n);
     backend_.append(attention_, static_cast<int>(l), qkv, rows);
-    backend_.attend(attention_, static_cast<int>(l), qkv, normed, rows);
-    backend_.linear(layer.out_proj[s], normed, dim, update, dim, n, false);
-    backend_.add_scaled(x, update, layer.scale1.data(), n, dim);
+    backend_.attend(attention_, static_cast<int>(l), qkv, attended, rows);
+    backend_.add_linear(layer.out_proj[s], attended, layer.scale1.data(), x, n);
 
-    backend_.norm(layer.norm2, x, normed, n, dim);
-    const int64_t hidden = layer.linear_out[s].cols, in = layer.linear_in[s].rows;
-    backend_.linear(layer.linear_in[s], normed, dim, wide, in, n, false);
-    if (gated_)
-      backend_.gate(activation_, wide, narrow, n, hidden);
-    else
-      backend_.activate(activation_, wide, narrow, n * hidden);
-    backend_.linear(layer.linear_out[s], narrow, hidden, update, dim, n, false);
-    backend_.add_scaled(x, update, layer.scale2.data(), n, dim);
+    const Matrix& out = layer.linear_out[s];
+    backend_.linear_of_norm(layer.linear_in[s], layer.norm2, x, wide, n);
+    if (gated_) {
+      backend_.add_linear_of_gate(out, activation_, wide, layer.scale2.data(), x, n);
+    } else {
+      backend_.activate(activation_, wide, wide, n * out.cols);
+      backend_.add_linear(out, wide, layer.scale2.data(), x, n);
+    }
   }
 }
 

@@ -181,6 +181,41 @@ void check_splits() {
          "rows are shared where there are few of them");
 }
 
+// Norms and gates that leave codes behind, against those that leave floats and these then made codes.
+void check_fused(int dim) {
+  constexpr int kRows = 3;
+  const Floats x = normal(kRows * 2 * dim), weight = normal(dim);
+  const std::string of = " of " + std::to_string(dim);
+  Floats values(static_cast<size_t>(kRows * dim));
+  const auto same = [&](const std::string& name, auto launch) {
+    Codes want(values.data(), dim, kRows, dim);
+    bool right = true;
+    for (const Order order : {kForward, kOthers[0], kOthers[1], kOthers[2]}) {
+      Codes got(values.data(), dim, kRows, dim);
+      std::fill(got.words.begin(), got.words.end(), gpu::Int4{{-1, -1, -1, -1}});
+      std::fill(got.scales.begin(), got.scales.end(), InputScale{-1, -1});
+      launch(order, got);
+      right &= std::memcmp(got.words.data(), want.words.data(), got.words.size() * sizeof(gpu::Int4)) == 0 &&
+               std::memcmp(got.scales.data(), want.scales.data(), got.scales.size() * sizeof(InputScale)) == 0;
+    }
+    expect(right, name + of + " leaves the codes of what it would leave as floats, in every order");
+  };
+  const gpu::host::Launch norms{.kernel = "norm", .grid = {kRows}, .threads = 96};
+  gpu::host::launch(norms, rms_norm, x.data(), weight.data(), 1e-5f, values.data(), dim);
+  same("GPU RMS norm", [&](Order order, Codes& got) {
+    auto how = norms;
+    how.order = order;
+    gpu::host::launch(how, rms_norm_codes, x.data(), weight.data(), 1e-5f, dim, got.data(), got.scales.data());
+  });
+  const gpu::host::Launch gates{.kernel = "gate", .grid = {2, kRows}, .threads = 64};
+  gpu::host::launch(gates, gate, Activation::Silu, x.data(), values.data(), int64_t{dim});
+  same("GPU gate", [&](Order order, Codes& got) {
+    auto how = gates;
+    how.order = order;
+    gpu::host::launch(how, gate_codes, Activation::Silu, x.data(), int64_t{dim}, got.data(), got.scales.data());
+  });
+}
+
 }  // namespace
 
 void check_gpu_linear() {
@@ -189,6 +224,7 @@ void check_gpu_linear() {
     return;
   }
   check_codes();
+  for (const int dim : {5, 96, 257, 1056}) check_fused(dim);
   check_bytes();
   check_refusals();
   check_splits();

@@ -64,7 +64,7 @@ void check_runtime(const std::string& folder) {
                               folder + "/mimi_config.json", folder + "/tokenizer.model"};
   // Listeners outlive the engine, whose last events come while it is destroyed.
   Listener alone, again, guest, other;
-  Engine engine(std::make_unique<Checkpoint>(files, std::make_unique<CpuBackend>(2)), 3);
+  Engine engine(std::make_unique<Checkpoint>(files, std::make_unique<CpuBackend>(2)), {.slots = 3});
   OpenOptions options;
   options.sampling.text_seed = options.sampling.audio_seed = 5;
   const std::vector<float> input = tone(20);

@@ -35,8 +35,8 @@ std::function<void()> bound(void (*kernel)(P...), void** parameters) {
 // All that kernels.h declares.
 constexpr HostKernel kKernels[] = {
     // clang-format off
-    KERNEL(rms_norm) KERNEL(layer_norm)
-    KERNEL(activate) KERNEL(gate) KERNEL(add_scaled) KERNEL(add_bias) KERNEL(subtract)
+    KERNEL(rms_norm) KERNEL(rms_norm_codes) KERNEL(layer_norm)
+    KERNEL(activate) KERNEL(gate) KERNEL(gate_codes) KERNEL(add_scaled) KERNEL(add_bias) KERNEL(subtract)
     KERNEL(embed_f32) KERNEL(embed_f16) KERNEL(embed_bf16) KERNEL(embed_q8) KERNEL(clear_absent)
     KERNEL(append_f32) KERNEL(append_f16) KERNEL(append_q8)
     KERNEL(attend_f32) KERNEL(attend_f16) KERNEL(attend_q8)

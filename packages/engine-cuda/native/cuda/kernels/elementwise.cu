@@ -1,5 +1,6 @@
 // What happens to values one by one; elements.h says how threads share them.
 #include "core/activation.h"
+#include "cuda/kernels/codes.h"
 #include "cuda/kernels/elements.h"
 
 namespace moshi {
@@ -58,6 +59,14 @@ GPU_KERNEL(1024) gate(Activation kind, const float* x, float* y, int64_t h) {
   x += block_y() * 2 * h;
   y += block_y() * h;
   for (int64_t i = first(); i < h; i += step()) y[i] = activated(kind, x[i], 1) * x[h + i];
+}
+
+// The same as codes [rows, 32 blocks] with scales [rows, blocks] for linear layers; grid (any, rows), whole warps.
+GPU_KERNEL(1024) gate_codes(Activation kind, const float* x, int64_t h, int8_t* codes, InputScale* scales) {
+  const int64_t blocks = (h + 31) / 32, row = block_y();
+  x += row * 2 * h;
+  quantize_row([=](int i) { return activated(kind, x[i], 1) * x[h + i]; }, static_cast<int>(h),
+               codes + 32 * blocks * row, scales + blocks * row, block_x() * warps() + warp(), blocks_x() * warps());
 }
 
 // x [rows, dim] += scale [dim] * update [rows, dim]; a null scale means 1; grid (any, rows).

@@ -16,9 +16,11 @@
 namespace moshi {
 
 void rms_norm(const float* x, const float* weight, float eps, float* y, int dim);
+void rms_norm_codes(const float* x, const float* weight, float eps, int dim, int8_t* codes, InputScale* scales);
 void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* y, int dim);
 void activate(Activation kind, const float* x, float* y, int64_t count, float alpha);
 void gate(Activation kind, const float* x, float* y, int64_t h);
+void gate_codes(Activation kind, const float* x, int64_t h, int8_t* codes, InputScale* scales);
 void add_scaled(float* x, const float* update, const float* scale, int64_t dim);
 void add_bias(float* y, const float* bias, int64_t dim);
 void subtract(float* x, const float* y, int64_t count);

@@ -1,6 +1,6 @@
 // Norms of rows: x, y [rows, dim], weight and bias [dim]. One block a row, any dim; thread t takes columns t, t +
 // threads, … Threads of a block are a multiple of 32.
-#include "cuda/gpu.h"
+#include "cuda/kernels/codes.h"
 
 namespace moshi {
 
@@ -24,6 +24,17 @@ GPU_KERNEL(1024) rms_norm(const float* x, const float* weight, float eps, float*
   y += static_cast<int64_t>(block_x()) * dim;
   const float scale = inverse_root(squares(x, 0, dim, scratch) / static_cast<float>(dim) + eps);
   for (int i = thread(); i < dim; i += threads()) y[i] = x[i] * scale * weight[i];
+}
+
+// The same as codes [rows, 32 blocks] with scales [rows, blocks] for linear layers.
+GPU_KERNEL(1024)
+rms_norm_codes(const float* x, const float* weight, float eps, int dim, int8_t* codes, InputScale* scales) {
+  GPU_SHARED(float, scratch, 32);
+  const int64_t blocks = (dim + 31) / 32, row = block_x();
+  x += row * dim;
+  const float scale = inverse_root(squares(x, 0, dim, scratch) / static_cast<float>(dim) + eps);
+  quantize_row([=](int i) { return x[i] * scale * weight[i]; }, dim, codes + 32 * blocks * row, scales + blocks * row,
+               warp(), warps());
 }
 
 // y = (x - mean) / √(variance + eps) * weight + bias; bias may be null. The mean first: Σx² - (Σx)² would cancel; and
