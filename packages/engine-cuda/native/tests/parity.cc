@@ -1,13 +1,19 @@
-// parity [--isa NAME] [--threads N] [--emulated SM] DIR…: runs golden case folders, one row a check; exit 1 if any
-// falls short. Emulated: on a GPU of that generation made of fibers.
+// parity [--isa NAME] [--threads N] [--gpu INDEX | --emulated SM] [--kernels FOLDER] [--graphs on|off] DIR…: runs
+// golden case folders, one row a check; exit 1 if any falls short, 2 if none can be run. On the CPU, on a GPU as
+// NVIDIA's driver counts them, or on one of that generation made of fibers.
 #include "tests/parity.h"
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "core/error.h"
 #include "cpu/cpu_backend.h"
@@ -52,25 +58,77 @@ void run(const Case& one, Backend& backend, Report& report) {
                 "SentencePiece and torch cases; this is another kind");
 }
 
-int main_checked(int argc, char** argv) {
+struct Options {
   const char* isa = nullptr;
-  int arch = 0, threads = 1, failures = 0, checks = 0, at = 1;
+  int threads = 1, emulated = 0, gpu = -1;
+  std::string kernels;
+  bool graphs = true;
+  int first = 1;  // of the folders
+};
+
+int whole(const char* name, const char* text) {
+  int value = 0;
+  const char* end = text + std::strlen(text);
+  if (const auto read = std::from_chars(text, end, value); read.ec != std::errc() || read.ptr != end || value < 0)
+    throw Error(kBadOption, std::string(name) + " takes a whole number, not '" + printable(text) + "'");
+  return value;
+}
+
+bool on_or_off(const char* name, std::string_view text) {
+  if (text != "on" && text != "off")
+    throw Error(kBadOption, std::string(name) + " takes on or off, not '" + printable(text) + "'");
+  return text == "on";
+}
+
+Options parse(int argc, char** argv) {
+  Options out;
+  // Beside the folder this program was built in.
+  out.kernels = (std::filesystem::path(argv[0]).parent_path() / "../../prebuilds/kernels").lexically_normal().string();
+  int& at = out.first;
   for (; at + 1 < argc && std::strncmp(argv[at], "--", 2) == 0; at += 2) {
-    if (std::strcmp(argv[at], "--isa") == 0)
-      isa = argv[at + 1];
-    else if (std::strcmp(argv[at], "--threads") == 0)
-      threads = std::atoi(argv[at + 1]);
-    else if (std::strcmp(argv[at], "--emulated") == 0)
-      arch = std::atoi(argv[at + 1]);
+    const char *value = argv[at + 1], *name = argv[at];
+    const std::string_view option = name;
+    if (option == "--isa")
+      out.isa = value;
+    else if (option == "--threads")
+      out.threads = whole(name, value);
+    else if (option == "--emulated")
+      out.emulated = whole(name, value);
+    else if (option == "--gpu")
+      out.gpu = whole(name, value);
+    else if (option == "--kernels")
+      out.kernels = value;
+    else if (option == "--graphs")
+      out.graphs = on_or_off(name, value);
     else
-      throw Error(kBadOption, std::string("unknown option ") + argv[at]);
+      throw Error(kBadOption, "unknown option " + printable(name));
   }
-  if (at >= argc) throw Error(kBadOption, "usage: parity [--isa NAME] [--threads N] [--emulated SM] DIR…");
-  const gpu::host::StandInKernels kernels;
-  const std::unique_ptr<Backend> owned =
-      arch > 0 ? std::unique_ptr<Backend>(std::make_unique<CudaBackend>(
-                     gpu::host::emulated_driver({.arch = arch}), CardOptions{.kernels = kernels.folder()}, threads))
-               : std::make_unique<CpuBackend>(threads, isa, Inputs::Floats);
+  if (at >= argc)
+    throw Error(kBadOption,
+                "usage: parity [--isa NAME] [--threads N] [--gpu INDEX | --emulated SM] [--kernels FOLDER] [--graphs "
+                "on|off] DIR…");
+  if (out.gpu >= 0 && out.emulated > 0)
+    throw Error(kBadOption, "--gpu and --emulated are two devices: choose one of them");
+  return out;
+}
+
+int main_checked(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  int failures = 0, checks = 0, at = options.first;
+  std::optional<gpu::host::StandInKernels> stand_in;
+  std::unique_ptr<Backend> owned;
+  const CudaBackend* card = nullptr;
+  if (options.gpu >= 0 || options.emulated > 0) {
+    CardOptions how{.index = std::max(0, options.gpu), .graphs = options.graphs, .kernels = options.kernels};
+    if (options.emulated > 0) how.kernels = stand_in.emplace().folder();
+    auto driver = options.emulated > 0 ? gpu::host::emulated_driver({.arch = options.emulated})
+                                       : std::make_shared<const DriverApi>(cuda_library());
+    auto gpu = std::make_unique<CudaBackend>(std::move(driver), how, options.threads);
+    card = gpu.get();
+    owned = std::move(gpu);
+  } else {
+    owned = std::make_unique<CpuBackend>(options.threads, options.isa, Inputs::Floats);
+  }
   Backend& backend = *owned;
   for (; at < argc; ++at) {
     std::string folder = argv[at];
@@ -86,6 +144,8 @@ int main_checked(int argc, char** argv) {
     failures += report.failures();
     checks += report.checks();
   }
+  if (card && options.graphs && !card->card().graphs())
+    std::printf("without graphs: %s\n", card->card().graph_note().c_str());
   std::printf("%d checks on %s, %d failed\n", checks, backend.name().c_str(), failures);
   return failures ? 1 : 0;
 }
