@@ -1,6 +1,7 @@
 import { type BenchOptions, bench } from '@moshi/engine-cuda';
 import { loopbackEngine } from '@moshi/server';
 import { describe, expect, it } from 'vitest';
+import { benchInWords } from '../src/commands/bench-words';
 import type { BenchReport } from '../src/index';
 import { fakeModels, moshi } from './support/command';
 
@@ -11,6 +12,7 @@ function report({ sessions = [1], positions = [1500], model = 'embedded' }: Benc
     model,
     backend: 'cpu-test',
     threads: 2,
+    gpu: null,
     read: { before: half, after: half, oneThread: { best: 30, median: 29 }, gbps: 40 },
     core: { gflops: 120 },
     layers: [{ type: 'Q8_0' as const, bytes: 1e9, ms: 28, best: 27, gbps: 37, ofRead: 0.925, eightRows: 1.75 }],
@@ -139,6 +141,34 @@ describe('bench', () => {
     expect(stdout).toMatch(
       /codec alone on 1 thread: encode 6\.00 ms, decode 5\.00 ms; convolutions 80 GFLOP\/s, 0\.67/,
     );
+  });
+
+  it('tells of a GPU what can be told', async () => {
+    const onGpu: BenchReport = {
+      ...report({}),
+      persona: null,
+      backend: 'cuda-sm_90',
+      gpu: { name: 'H100', graphs: 'on' },
+    };
+    const frames = onGpu.lm!.frames.map((one) => ({ ...one, linearOfRead: null, stages: [] }));
+    const codec = onGpu.codec.map((one) => ({
+      ...one,
+      gflops: null,
+      ofPeak: null,
+      encodeStages: [],
+      decodeStages: [],
+    }));
+    const words = benchInWords({
+      ...onGpu,
+      read: { ...onGpu.read, oneThread: null },
+      core: null,
+      lm: { ...onGpu.lm!, frames },
+      codec,
+    });
+    expect(words).toMatch(/^runs on +H100, cuda-sm_90$/m);
+    expect(words).toMatch(/^memory +40\.0 GB\/s copied plainly \(before 40\.0, after 40\.0\)\ngraphs +on\nloaded/m);
+    expect(words).toMatch(/^codec alone on the GPU: encode 6\.00 ms, decode 5\.00 ms$/m);
+    expect(words).not.toMatch(/null|NaN|temporal/);
   });
 
   it('times a persona where there is one', async () => {

@@ -83,11 +83,11 @@ export interface BenchFrames {
   gbps: number;
   /** Bytes over time, over plain reading with the same threads right before and after: the middle one of all frames. */
   ofRead: number;
-  /** The same of its linear layers alone. */
-  linearOfRead: number;
+  /** The same of its linear layers alone; null on a GPU. */
+  linearOfRead: number | null;
   /** Time of the language model over that for the fewest conversations, turn by turn: the middle one; 1 for those. */
   overFewest: number;
-  /** Of the language model, in the fastest frame: they sum up to `lmBest`. */
+  /** Of the language model, in the fastest frame: they sum up to `lmBest`. None on a GPU. */
   stages: BenchStage[];
 }
 
@@ -99,28 +99,34 @@ export interface BenchCodec {
   encodeBest: number;
   decode: number;
   decodeBest: number;
-  /** Of the convolutions in the fastest frames, 10^9 floating-point operations a second. */
-  gflops: number;
+  /** Of the convolutions in the fastest frames, 10^9 floating-point operations a second; null on a GPU. */
+  gflops: number | null;
   /** The same over what so many cores do at best right before and after: the middle one of all frames. */
-  ofPeak: number;
+  ofPeak: number | null;
   encodeStages: BenchStage[];
   decodeStages: BenchStage[];
 }
 
-/** What {@link bench} measures. All of it is one process on the engine's threads: compare the ratios, machines differ. */
+/**
+ * What {@link bench} measures. All of it is one process on the engine's threads, or on one GPU: compare the ratios, machines differ.
+ * Plain reading is copying on a GPU, with what is read and what is written.
+ */
 export interface BenchReport {
   model: string;
   backend: string;
   threads: number;
-  /** Plain reading of memory, 10^9 bytes a second: before and after everything else, and by one thread. */
+  /** Its name, and whether its work is recorded: `on`, or why not; null on the CPU. */
+  gpu: { name: string; graphs: string } | null;
+  /** Plain reading of memory, 10^9 bytes a second: before and after everything else, and by one thread, which a GPU has not. */
   read: {
     before: BenchRepeats;
     after: BenchRepeats;
-    oneThread: BenchRepeats /** The larger best of before and after. */;
+    oneThread: BenchRepeats | null;
+    /** The larger best of before and after. */
     gbps: number;
   };
-  /** What one core does at best, 10^9 floating-point operations a second. */
-  core: { gflops: number };
+  /** What one core does at best, 10^9 floating-point operations a second; null on a GPU. */
+  core: { gflops: number } | null;
   /** Linear layers of a 7B's shape, as many as exceed the caches; milliseconds of a pass over all of them. */
   layers: {
     type: LayerType;
@@ -154,8 +160,8 @@ export interface BenchReport {
     layers: Partial<Record<LayerType, number>>;
     /** The same of a whole frame of the language model, at the first number of sessions and position. */
     frame: number | null;
-    /** Convolutions on one core over what it does at best. */
-    convolutions: number;
+    /** Convolutions on one core over what it does at best; null on a GPU. */
+    convolutions: number | null;
     /**
      * Time of the language model for the most sessions over that for the fewest, turn by turn; null when only one number was
      * measured.
@@ -187,10 +193,10 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const native = translated(() =>
     addon().openBench({ threads: options.threads ?? 0, isa: options.isa ?? '', ...nativeDevice(device) }),
   );
-  const { threads, backend } = native.info;
+  const { threads, backend, gpu, graphs = 'off' } = native.info;
   let done = 0;
   const codecThreads = threads > 1 ? [1, threads] : [1];
-  const all = 6 + codecThreads.length + measured.length + (codecAlone ? 0 : positions.length);
+  const all = (gpu === undefined ? 6 : 3) + codecThreads.length + measured.length + (codecAlone ? 0 : positions.length);
   const next = <T>(what: string, measure: (native: NativeBench) => Promise<T>): Promise<T> => {
     options.signal?.throwIfAborted();
     options.onMeasure?.(what, done++, all);
@@ -198,8 +204,14 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   };
   try {
     const before = await next('reading memory', (bench) => bench.read(threads, bufferBytes, spend));
-    const oneThread = await next('reading memory on one thread', (bench) => bench.read(1, bufferBytes, spend));
-    const flops = await next('multiply-adds', (bench) => bench.flops(spend));
+    // What only threads of a CPU can be asked.
+    const cpu =
+      gpu === undefined
+        ? {
+            oneThread: await next('reading memory on one thread', (bench) => bench.read(1, bufferBytes, spend)),
+            flops: await next('multiply-adds', (bench) => bench.flops(spend)),
+          }
+        : null;
     const passes = [];
     for (const type of measured) {
       const pass = await next(`${type} layers`, (bench) => bench.layers(type, bufferBytes, spend));
@@ -224,23 +236,29 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
     }
     const codecs = [];
     for (const count of codecThreads) {
-      const what = count === 1 ? 'the codec on one thread' : 'the codec on all threads';
+      const where = count === 1 ? 'on one thread' : 'on all threads';
+      const what = `the codec ${gpu === undefined ? where : 'on the GPU'}`;
       codecs.push({
         threads: count,
         times: await next(what, (bench) => bench.codec(count === 1, CODEC_CODEBOOKS, frames)),
       });
     }
-    const flopsAfter = await next('multiply-adds again', (bench) => bench.flops(spend));
+    const flopsAfter = cpu && (await next('multiply-adds again', (bench) => bench.flops(spend)));
     const after = await next('reading memory again', (bench) => bench.read(threads, bufferBytes, spend));
 
     const perSecond = Math.max(before.best, after.best);
-    const core = { gflops: Math.max(flops, flopsAfter) / 1e9 };
     const report: Omit<BenchReport, 'ratios'> = {
       model: options.model ?? 'embedded',
       backend,
       threads,
-      read: { before: giga(before), after: giga(after), oneThread: giga(oneThread), gbps: perSecond / 1e9 },
-      core,
+      gpu: gpu === undefined ? null : { name: gpu, graphs },
+      read: {
+        before: giga(before),
+        after: giga(after),
+        oneThread: cpu && giga(cpu.oneThread),
+        gbps: perSecond / 1e9,
+      },
+      core: cpu && flopsAfter !== null ? { gflops: Math.max(cpu.flops, flopsAfter) / 1e9 } : null,
       layers: passes.map(({ type, bytes, one, eight, ofRead }) => ({
         type,
         bytes,
@@ -259,7 +277,7 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
             packedBytes: load.packedBytes,
             peakBytes: load.peakBytes || null,
             persona: load.persona,
-            frames: steps.map(({ sessions, position, times }) => frameReport(sessions, position, times)),
+            frames: steps.map(({ sessions, position, times }) => frameReport(sessions, position, times, cpu !== null)),
           },
       codec: codecs.map(({ threads, times }) => {
         return {
@@ -269,8 +287,8 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
           encodeBest: times.encode.best,
           decode: times.decode.median,
           decodeBest: times.decode.best,
-          gflops: times.convolutionFlops / times.convolutionMs / 1e6,
-          ofPeak: times.ofPeak,
+          gflops: cpu && times.convolutionFlops / times.convolutionMs / 1e6,
+          ofPeak: cpu && times.ofPeak,
           encodeStages: times.encodeStages.map(withSpeed),
           decodeStages: times.decodeStages.map(withSpeed),
         };
@@ -305,7 +323,7 @@ export function benchDevice(device = 'cpu', backends = BACKENDS): 'cpu' | `cuda:
   );
 }
 
-function frameReport(sessions: number, position: number, times: NativeBenchFrames): BenchFrames {
+function frameReport(sessions: number, position: number, times: NativeBenchFrames, onCpu: boolean): BenchFrames {
   return {
     sessions,
     position,
@@ -321,7 +339,7 @@ function frameReport(sessions: number, position: number, times: NativeBenchFrame
     kvBytes: times.kvBytes,
     gbps: gbps(times.weightBytes + times.kvBytes, times.lm.best),
     ofRead: times.ofRead,
-    linearOfRead: times.linearOfRead,
+    linearOfRead: onCpu ? times.linearOfRead : null,
     overFewest: times.overFirst,
     stages: times.stages.map(withSpeed),
   };

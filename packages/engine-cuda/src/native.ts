@@ -71,10 +71,11 @@ export interface NativeGpuReport {
 
 /** One measurement at a time; each resolves when it is done. */
 export interface NativeBench {
-  readonly info: { backend: string; threads: number };
-  /** Bytes a second. */
+  /** On a GPU its name, and whether its work is recorded: `on`, or why not. */
+  readonly info: { backend: string; threads: number; gpu?: string; graphs?: string };
+  /** Bytes a second; a GPU copies, and what it reads and writes counts. */
   read(threads: number, bytes: number, ms: number): Promise<NativeRepeats>;
-  /** Floating-point operations a second of one core. */
+  /** Floating-point operations a second of one core; 0 for a GPU. */
   flops(ms: number): Promise<number>;
   /** Milliseconds of a pass over `bytes` of weights for one row and for eight. */
   layers(
@@ -125,7 +126,7 @@ export interface NativeBenchStage {
   bytes: number;
 }
 
-/** Times in milliseconds. */
+/** Times in milliseconds. A GPU does not tell stages, nor what becomes of linear layers or convolutions alone. */
 export interface NativeBenchFrames {
   frames: number;
   encode: NativeRepeats;

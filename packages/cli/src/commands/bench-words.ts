@@ -19,17 +19,16 @@ const STAGES: Record<BenchStage['stage'], string> = {
 
 /** A bench's report for people: tables, and for each frame bars as long as its stages took. */
 export function benchInWords(report: BenchReport): string {
-  const { read, core, lm, layers, codec, persona } = report;
+  const { gpu, read, core, lm, layers, codec, persona } = report;
+  const aside = [`before ${read.before.best.toFixed(1)}`, `after ${read.after.best.toFixed(1)}`];
+  if (read.oneThread) aside.push(`on one thread ${read.oneThread.best.toFixed(1)}`);
   const lines = [
     row('model', [report.model, lm && `${lm.weights} weights, ${lm.kv} attention`].filter(Boolean).join(', ')),
-    row('runs on', `${report.backend}, ${count(report.threads, 'thread')}`),
-    row(
-      'memory',
-      `${read.gbps.toFixed(1)} GB/s read plainly (before ${read.before.best.toFixed(1)}, ` +
-        `after ${read.after.best.toFixed(1)}, on one thread ${read.oneThread.best.toFixed(1)})`,
-    ),
-    row('core', `${core.gflops.toFixed(0)} GFLOP/s of multiply-adds`),
+    row('runs on', gpu ? `${gpu.name}, ${report.backend}` : `${report.backend}, ${count(report.threads, 'thread')}`),
+    row('memory', `${read.gbps.toFixed(1)} GB/s ${gpu ? 'copied' : 'read'} plainly (${aside.join(', ')})`),
   ];
+  if (gpu) lines.push(row('graphs', gpu.graphs));
+  if (core) lines.push(row('core', `${core.gflops.toFixed(0)} GFLOP/s of multiply-adds`));
   if (lm) {
     const peak = lm.peakBytes === null ? '' : `, ${gigabytes(lm.peakBytes)} at most meanwhile`;
     lines.push(row('loaded', `${gigabytes(lm.packedBytes)} in ${(lm.loadMs / 1000).toFixed(1)} s${peak}`));
@@ -46,10 +45,13 @@ export function benchInWords(report: BenchReport): string {
       ...encodeStages.map((one) => ({ ...one, side: 'encode ' })),
       ...decodeStages.map((one) => ({ ...one, side: 'decode ' })),
     ];
+    const convolutions =
+      gflops === null || ofPeak === null
+        ? ''
+        : `; convolutions ${gflops.toFixed(0)} GFLOP/s, ${ofPeak.toFixed(2)} of the best`;
     lines.push(
       '',
-      `codec alone on ${count(threads, 'thread')}: encode ${ms(encode)}, decode ${ms(decode)}; ` +
-        `convolutions ${gflops.toFixed(0)} GFLOP/s, ${ofPeak.toFixed(2)} of the best`,
+      `codec alone on ${gpu ? 'the GPU' : count(threads, 'thread')}: encode ${ms(encode)}, decode ${ms(decode)}${convolutions}`,
       ...bars(stages.map((one) => ({ name: one.side + stageName(one), ms: one.ms, note: '' }))),
     );
   }

@@ -220,8 +220,13 @@ class BenchObject : public Napi::ObjectWrap<BenchObject> {
     return guarded(info.Env(), [&]() -> Napi::Value {
       if (!holder_) throw Error(kClosed, "the bench is closed");
       Napi::Object out = Napi::Object::New(info.Env());
-      out.Set("backend", holder_->bench->isa());
-      out.Set("threads", holder_->bench->threads());
+      const Bench& bench = *holder_->bench;
+      out.Set("backend", bench.name());
+      out.Set("threads", bench.threads());
+      if (const Card* card = bench.card()) {
+        out.Set("gpu", card->name());
+        out.Set("graphs", card->graphs() ? std::string("on") : "off: " + card->graph_note());
+      }
       return out;
     });
   }
@@ -231,12 +236,12 @@ class BenchObject : public Napi::ObjectWrap<BenchObject> {
 
 }  // namespace
 
-// openBench({ threads, isa }) → NativeBench
+// openBench({ threads, isa, device: 'cpu' | 'cuda', gpu, kernels, graphs }) → NativeBench
 Napi::Value open_bench(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const Napi::Object options = info[0].As<Napi::Object>();
+    const BackendOptions options = backend_options(info[0].As<Napi::Object>());
     auto holder = std::make_shared<BenchHolder>();
-    holder->bench = std::make_unique<Bench>(count_option(options, "threads", 0), text_option(options, "isa"));
+    holder->bench = std::make_unique<Bench>(options.make(), options.isa);
     const Napi::Object object = info.Env().GetInstanceData<Classes>()->bench.New({});
     BenchObject::Unwrap(object)->adopt(std::move(holder));
     return object;

@@ -66,6 +66,13 @@ cu::Address Card::take(size_t bytes) {
                               "slots, a shorter context or smaller weights");
 }
 
+size_t Card::available() {
+  size_t free = 0, total = 0, out = 0;
+  context_.call("cuMemGetInfo", context_.api().memory_info, &free, &total);
+  for (const auto& [bytes, memory] : kept_) out += bytes;
+  return out + free;
+}
+
 void* Card::allocate(size_t bytes) {
   if (recording_) throw Error(kBadOption, "a program cannot allocate memory while it is recorded: do so before it");
   // The last of these has no multiple of the alignment above it.

@@ -58,6 +58,8 @@ class Card {
   // Bytes taken from the driver, with those that are kept; and the most there ever were.
   size_t allocated() const { return allocated_; }
   size_t most() const { return most_; }
+  // Bytes that can be had: the driver's, and what is kept.
+  size_t available();
 
   // These return at once and happen in the order of the calls, except that read() and wait() wait for all of it.
   void copy(void* to, const void* from, size_t bytes);

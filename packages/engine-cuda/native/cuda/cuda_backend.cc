@@ -28,6 +28,10 @@ void CudaBackend::give_back() {
   card_now()->give_back();
 }
 
+uint64_t CudaBackend::free_memory() {
+  return card_now()->available();
+}
+
 std::shared_ptr<char> CudaBackend::weights(size_t bytes) {
   auto* data = static_cast<char*>(card_now()->allocate(bytes));
   return {data, [device = device_](char* p) { Locked(*device)->free(p); }};

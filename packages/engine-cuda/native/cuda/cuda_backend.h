@@ -23,6 +23,8 @@ class CudaBackend : public Backend {
   const Card& card() const { return device_->card; }
   // Gives the driver back what is kept for later.
   void give_back();
+  // Bytes of the card's memory that can be had.
+  uint64_t free_memory();
 
   Buffer allocate(size_t floats) override;
   Workspace& workspace() override { return workspace_; }

@@ -1,18 +1,18 @@
 // The bench of whole frames: conversations from sound to sound, in groups that take turns.
 #include <algorithm>
+#include <optional>
 
 #include "core/error.h"
 #include "model/generation.h"
 #include "runtime/bench_parts.h"
-#include "runtime/plain_reader.h"
 
 namespace moshi {
 
 namespace {
 
-// One frame of a group; milliseconds, and what plain reading gave around the language model's part.
+// One frame of a group; milliseconds, and what the yardstick gave around the language model's part.
 struct Frame {
-  double encode, lm, decode, reading;
+  double encode, lm, decode, moving;
   Costs costs;
 };
 
@@ -45,7 +45,8 @@ class Group {
     }
   }
 
-  Frame frame(PlainReader& reader) {
+  // Counting what it costs gets in the way of a GPU: there, frames that are timed go without.
+  Frame frame(Yardstick& yardstick, bool count) {
     Frame out;
     const std::vector<float> pcm = noise(mimi_.frame_samples(), count_++);
     const auto each = [&](int codebooks, auto task) {
@@ -54,13 +55,13 @@ class Group {
       });
     };
     out.encode = each(heard_, [&](int64_t begin, int64_t end) { encode(begin, end, pcm); });
-    Beside beside(reader);
+    Beside beside(yardstick);
     out.lm = milliseconds([&] {
-      backend_.begin(Part::Embeddings);
+      if (count) backend_.begin(Part::Embeddings);
       Generation::step(lm_, generations_, inputs_);
-      out.costs = backend_.end();
+      if (count) out.costs = backend_.end();
     });
-    out.reading = beside.reading();
+    out.moving = beside.moving();
     out.decode = each(spoken_, [&](int64_t begin, int64_t end) { decode(begin, end); });
     return out;
   }
@@ -113,7 +114,8 @@ class Group {
   uint32_t count_ = 0;
 };
 
-FrameTimes summary(const std::vector<Frame>& frames, const std::vector<Frame>& of_first) {
+// counted: the frame after them, where they were not counted.
+FrameTimes summary(const std::vector<Frame>& frames, const std::vector<Frame>& of_first, const Frame* counted) {
   FrameTimes out;
   out.frames = static_cast<int>(frames.size());
   const auto times = [&](auto of) {
@@ -126,21 +128,23 @@ FrameTimes summary(const std::vector<Frame>& frames, const std::vector<Frame>& o
   out.decode = times([](const Frame& one) { return one.decode; });
   out.total = times([](const Frame& one) { return one.encode + one.lm + one.decode; });
   // Of the frame half way: while a ring fills, each reads more than the one before.
-  const Cost half_way = frames[frames.size() / 2].costs.total();
+  const Cost half_way = (counted ? *counted : frames[frames.size() / 2]).costs.total();
   out.weight_bytes = half_way.weight_bytes;
   out.kv_bytes = half_way.kv_bytes;
   std::vector<double> all_ratios, linear_ratios, over_first;
   for (size_t i = 0; i < frames.size(); ++i) {
     const Frame& one = frames[i];
-    const Cost whole = one.costs.total(), linear = one.costs.total(Kind::Linear);
+    const Costs& costs = (counted ? *counted : one).costs;
+    const Cost whole = costs.total(), linear = costs.total(Kind::Linear);
     const auto read = static_cast<double>(whole.weight_bytes + whole.kv_bytes);
-    all_ratios.push_back(read * 1000 / one.lm / one.reading);
-    linear_ratios.push_back(static_cast<double>(linear.weight_bytes) / linear.seconds / one.reading);
+    all_ratios.push_back(read * 1000 / one.lm / one.moving);
+    linear_ratios.push_back(static_cast<double>(linear.weight_bytes) / linear.seconds / one.moving);
     over_first.push_back(one.lm / of_first[i].lm);
   }
   out.of_read = middle(all_ratios);
-  out.linear_of_read = middle(linear_ratios);
   out.over_first = middle(over_first);
+  if (counted) return out;
+  out.linear_of_read = middle(linear_ratios);
   out.stages = stages_of(fastest_frame(frames, [](const Frame& one) { return one.lm; }).costs);
   return out;
 }
@@ -154,28 +158,32 @@ std::vector<FrameTimes> Bench::frames(const std::vector<int>& sessions, int64_t 
   if (needed > codebooks())
     throw Error(kBadModel, "the codec has " + std::to_string(codebooks()) + " codebooks, the model needs " +
                                std::to_string(needed));
-  PlainReader reader(*backend_, kernels_, std::min<uint64_t>(kBesideBytes, size_));
+  const std::unique_ptr<Yardstick> plain = yardstick(std::min<uint64_t>(kBesideBytes, size_));
   std::vector<Group> groups;
   groups.reserve(sessions.size());
   for (const int count : sessions) groups.emplace_back(*lm_, *mimi_, *timed_, count);
   for (Group& group : groups) {
     // A first frame may run no model; after the second the rings have a page to fill them from.
-    for (int i = 0; i < 2; ++i) group.frame(reader);
+    for (int i = 0; i < 2; ++i) group.frame(*plain, !gpu_);
     group.come_to(position);
-    for (int i = 0; i < kWarmUp; ++i) group.frame(reader);
+    for (int i = 0; i < kWarmUp; ++i) group.frame(*plain, !gpu_);
   }
   std::vector<std::vector<Frame>> measured(groups.size());
   double spent = 0;
   for (int round = 0; round < frames; ++round) {
     for (size_t g = 0; g < groups.size(); ++g) {
-      measured[g].push_back(groups[g].frame(reader));
+      measured[g].push_back(groups[g].frame(*plain, !gpu_));
       const Frame& last = measured[g].back();
       spent += last.encode + last.lm + last.decode;
     }
     if (spent > kPatience * static_cast<double>(groups.size()) && round + 1 >= kFewest) break;
   }
   std::vector<FrameTimes> out;
-  for (const std::vector<Frame>& group : measured) out.push_back(summary(group, measured[0]));
+  for (size_t g = 0; g < groups.size(); ++g) {
+    std::optional<Frame> counted;
+    if (gpu_) counted = groups[g].frame(*plain, true);
+    out.push_back(summary(measured[g], measured[0], counted ? &*counted : nullptr));
+  }
   return out;
 }
 

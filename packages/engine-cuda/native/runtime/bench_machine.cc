@@ -5,6 +5,7 @@
 #include "core/memory.h"
 #include "files/synthetic.h"
 #include "runtime/bench.h"
+#include "runtime/plain_copier.h"
 #include "runtime/plain_reader.h"
 #include "runtime/repeat.h"
 
@@ -33,11 +34,25 @@ StoredMatrix stored(const Synthetic& file, const std::string& name) {
 
 }  // namespace
 
-Bench::Bench(int threads, std::string isa)
+Bench::Bench(std::unique_ptr<Backend> backend, std::string isa)
     : isa_(std::move(isa)),
-      backend_(std::make_unique<CpuBackend>(threads, isa_.empty() ? nullptr : isa_.c_str())),
+      backend_(std::move(backend)),
+      cpu_(dynamic_cast<CpuBackend*>(backend_.get())),
+      gpu_(dynamic_cast<CudaBackend*>(backend_.get())),
       timed_(std::make_unique<TimedBackend>(*backend_)),
       kernels_(choose_kernels(isa_.empty() ? nullptr : isa_.c_str())) {}
+
+Bench::Bench(int threads, const std::string& isa)
+    : Bench(std::make_unique<CpuBackend>(threads, isa.empty() ? nullptr : isa.c_str()), isa) {}
+
+std::unique_ptr<Yardstick> Bench::yardstick(uint64_t bytes, bool one_thread) const {
+  if (cpu_) return std::make_unique<PlainReader>(*cpu_, kernels_, bytes, one_thread);
+  return std::make_unique<PlainCopier>(*gpu_, std::min(bytes, free_memory() / 4));
+}
+
+uint64_t Bench::free_memory() const {
+  return gpu_ ? gpu_->free_memory() : available_memory();
+}
 
 double peak(const Kernels& kernels) {
   float value = 0.5f;
@@ -47,14 +62,15 @@ double peak(const Kernels& kernels) {
 }
 
 Repeats Bench::read(int threads, uint64_t bytes, double spend) const {
-  PlainReader reader(*backend_, kernels_, bytes, threads == 1);
+  const std::unique_ptr<Yardstick> plain = yardstick(bytes, threads == 1);
   std::vector<double> speeds;
   for (double spent = 0; speeds.size() < kLeast || spent < spend;)
-    spent += milliseconds([&] { speeds.push_back(reader.pass()); });
+    spent += milliseconds([&] { speeds.push_back(plain->pass()); });
   return {*std::max_element(speeds.begin(), speeds.end()), middle(speeds)};
 }
 
 double Bench::flops(double spend) const {
+  if (gpu_) return 0;
   double best = 0, spent = 0;
   for (size_t i = 0; i < kLeast || spent < spend; ++i)
     spent += milliseconds([&] { best = std::max(best, peak(kernels_)); });
@@ -68,27 +84,29 @@ LayerTimes Bench::layers(DType type, uint64_t bytes, double spend) const {
   const Synthetic file("layers", tensors);
   LayerTimes out;
   std::vector<Matrix> matrices;
-  for (const uint64_t enough = std::min(bytes, available_memory() / 4); out.bytes < enough;)
+  for (const uint64_t enough = std::min(bytes, free_memory() / 4); out.bytes < enough;)
     for (const MadeTensor& tensor : tensors) {
       matrices.push_back(backend_->pack(stored(file, tensor.name)));
       out.bytes += matrices.back().bytes;
     }
   constexpr int64_t kMostRows = 8, kWidest = 22528;
-  std::vector<float> x(kMostRows * kWidest), y(x.size());
-  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 7919 % 1024) / 512 - 1;
+  std::vector<float> values(kMostRows * kWidest);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i * 7919 % 1024) / 512 - 1;
+  const Buffer x = backend_->upload(values), y = backend_->allocate(values.size());
   const auto pass = [&](int64_t rows) {
     for (const Matrix& w : matrices) backend_->linear(w, x.data(), w.cols, y.data(), w.rows, rows, false);
+    if (gpu_) settle(*gpu_, y);
   };
-  PlainReader reader(*backend_, kernels_, std::min(bytes, kBesideBytes));
+  const std::unique_ptr<Yardstick> plain = yardstick(std::min(bytes, kBesideBytes));
   std::vector<double> ratios;
   const auto timed = [&](int64_t rows) {
     pass(rows);
     std::vector<double> times;
     for (double spent = 0; times.size() < kLeast || spent < spend;) {
-      Beside beside(reader);
+      Beside beside(*plain);
       times.push_back(milliseconds([&] { pass(rows); }));
       spent += times.back();
-      if (rows == 1) ratios.push_back(static_cast<double>(out.bytes) * 1000 / times.back() / beside.reading());
+      if (rows == 1) ratios.push_back(static_cast<double>(out.bytes) * 1000 / times.back() / beside.moving());
     }
     return quickest(times);
   };

@@ -8,13 +8,15 @@
 #include "model/names.h"
 #include "runtime/bench.h"
 #include "runtime/bench_parts.h"
-#include "runtime/plain_reader.h"
 
 namespace moshi {
 
 namespace {
 
 constexpr uint64_t kSlack = uint64_t{256} << 20;  // what a load may take beyond its packed weights and one tensor
+// On a GPU: what is copied beside a frame and works in it; and what the codec remembers of a conversation.
+constexpr uint64_t kGpuSlack = uint64_t{1} << 30, kGpuCodec = uint64_t{32} << 20;
+
 uint64_t kv_bytes(const LmConfig& config, KvType type, int64_t positions) {
   const TransformerConfig& temporal = config.temporal;
   const KvCache ring(type, temporal.layers, temporal.context, temporal.heads / temporal.kv_repeat,
@@ -45,8 +47,9 @@ std::string gigabytes(uint64_t bytes) {
   return text;
 }
 
-void check_memory(const std::string& name, const PackedSize& size, uint64_t kv, Precision precision) {
-  const uint64_t needed = size.all + 2 * size.largest + kv + kSlack, available = available_memory();
+void check_memory(const std::string& name, const PackedSize& size, uint64_t kv, uint64_t slack, Precision precision,
+                  uint64_t available) {
+  const uint64_t needed = size.all + 2 * size.largest + kv + slack;
   if (needed > available)
     throw Error(kBadOption, name + " needs " + gigabytes(needed) + " as " + precision_name(precision) + ", " +
                                 gigabytes(kv) + " of it for the memory of conversations, and " + gigabytes(available) +
@@ -97,13 +100,15 @@ LoadTimes Bench::load(const BenchModel& model, int conversations, int64_t positi
     out.heard = config->user_codebooks();
     out.spoken = config->own_codebooks();
     out.persona = config->dialect == Dialect::PersonaPlex;
-    check_memory(name, size, static_cast<uint64_t>(conversations) * kv_bytes(*config, out.kv, position + 64),
-                 out.weights);
+    const auto count = static_cast<uint64_t>(conversations);
+    check_memory(name, size, count * kv_bytes(*config, out.kv, position + 64),
+                 gpu_ ? kGpuSlack + count * kGpuCodec : kSlack, out.weights, free_memory());
   }
 
   mimi_ = make_mimi_(*timed_);
   if (!config) return out;
-  const uint64_t before = reset_peak_memory() ? resident_memory() : 0, packed_before = timed_->packed();
+  const uint64_t before = gpu_ ? gpu_->card().allocated() : reset_peak_memory() ? resident_memory() : 0;
+  const uint64_t packed_before = timed_->packed();
   out.ms = milliseconds([&] {
     const LabelledFile labelled(*file, *timed_);
     const Weights weights(labelled, *timed_,
@@ -115,7 +120,8 @@ LoadTimes Bench::load(const BenchModel& model, int conversations, int64_t positi
     lm_ = std::make_unique<Lm>(weights, *config, true, out.kv);
   });
   out.packed_bytes = size_ = timed_->packed() - packed_before;
-  if (before > 0) out.peak_bytes = peak_memory() - std::min(before, peak_memory());
+  const uint64_t peak = gpu_ ? gpu_->card().allocated() : peak_memory();
+  if (gpu_ || before > 0) out.peak_bytes = peak - std::min(before, peak);
   return out;
 }
 
@@ -123,6 +129,7 @@ void Bench::unload() {
   lm_.reset();
   mimi_.reset();
   timed_ = std::make_unique<TimedBackend>(*backend_);
+  if (gpu_) gpu_->give_back();
   size_ = 0;
 }
 
@@ -143,18 +150,19 @@ CodecTimes Bench::codec(bool one_thread, int count, int frames) const {
   }
   const Mimi& mimi = mimi_single ? *mimi_single : *mimi_;
   TimedBackend& timed = timed_single ? *timed_single : *timed_;
-  CpuBackend& backend = single ? *single : *backend_;
+  const int cores = single ? 1 : threads();
 
   MimiState encoder = mimi.make_encoder(), decoder = mimi.make_decoder();
   std::vector<int32_t> codes(static_cast<size_t>(count));
   std::vector<float> sound(static_cast<size_t>(mimi.frame_samples()));
-  const Tap encoding = [&](const char* name, const float*, int64_t, int64_t) {
+  // On a GPU what is seen from the host is no time of the stages, and looking at them would take some.
+  const Tap encoding = gpu_ ? Tap() : [&](const char* name, const float*, int64_t, int64_t) {
     const std::string_view at = name;
     timed.enter(at == "enc_seanet"   ? Part::CodecTransformer
                 : at == "enc_latent" ? Part::Quantizer
                                      : Part::Convolutions);
   };
-  const Tap decoding = [&](const char* name, const float*, int64_t, int64_t) {
+  const Tap decoding = gpu_ ? Tap() : [&](const char* name, const float*, int64_t, int64_t) {
     timed.enter(std::string_view(name) == "dec_upsample" ? Part::CodecTransformer : Part::Convolutions);
   };
   struct Frame {
@@ -169,24 +177,24 @@ CodecTimes Bench::codec(bool one_thread, int count, int frames) const {
   const auto frame = [&] {
     Frame out;
     const std::vector<float> pcm = noise(mimi.frame_samples(), seed++);
-    const double before = peak(kernels_);
+    const double before = gpu_ ? 1 : peak(kernels_);
     out.encode = milliseconds([&] {
-      timed.begin(Part::Convolutions);
+      if (!gpu_) timed.begin(Part::Convolutions);
       mimi.encode(encoder, pcm.data(), 1, count, codes.data(), encoding);
-      out.encode_costs = timed.end();
+      if (!gpu_) out.encode_costs = timed.end();
     });
     out.decode = milliseconds([&] {
-      timed.begin(Part::Quantizer);
+      if (!gpu_) timed.begin(Part::Quantizer);
       mimi.decode(decoder, codes.data(), 1, count, sound.data(), decoding);
-      out.decode_costs = timed.end();
+      if (!gpu_) out.decode_costs = timed.end();
     });
-    out.peak = 2 / (1 / before + 1 / peak(kernels_)) * backend.threads();
+    out.peak = gpu_ ? 1 : 2 / (1 / before + 1 / peak(kernels_)) * cores;
     return out;
   };
   frame();
   const int64_t full = mimi.config().transformer.context + 1;
-  advance(encoder.transformer, backend, full);
-  advance(decoder.transformer, backend, full);
+  advance(encoder.transformer, timed, full);
+  advance(decoder.transformer, timed, full);
   for (int i = 0; i < kWarmUp; ++i) frame();
   std::vector<Frame> measured;
   for (double spent = 0; static_cast<int>(measured.size()) < frames;) {
@@ -203,6 +211,7 @@ CodecTimes Bench::codec(bool one_thread, int count, int frames) const {
   }
   out.encode = quickest(encodes);
   out.decode = quickest(decodes);
+  if (gpu_) return out;
   const Costs& encode = fastest_frame(measured, [](const Frame& one) { return one.encode; }).encode_costs;
   const Costs& decode = fastest_frame(measured, [](const Frame& one) { return one.decode; }).decode_costs;
   std::vector<double> ratios;

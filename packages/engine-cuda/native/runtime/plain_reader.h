@@ -1,4 +1,4 @@
-// The yardstick of whatever is bound by memory: a buffer that all threads do nothing but read.
+// The yardstick on a CPU: a buffer that all threads do nothing but read.
 #pragma once
 
 #include <cstdint>
@@ -6,17 +6,17 @@
 #include <vector>
 
 #include "cpu/cpu_backend.h"
+#include "runtime/yardstick.h"
 
 namespace moshi {
 
-class PlainReader {
+class PlainReader : public Yardstick {
  public:
   // A buffer of about `bytes`, less where the machine's memory does not bear it. One thread, or the backend's. Throws
   // Error when there is no memory.
   PlainReader(CpuBackend& backend, const Kernels& kernels, uint64_t bytes, bool one_thread = false);
 
-  // Reads all of it once: bytes a second.
-  double pass();
+  double pass() override;
 
  private:
   CpuBackend& backend_;
@@ -25,19 +25,6 @@ class PlainReader {
   int64_t parts_, part_;
   std::unique_ptr<char, void (*)(void*)> memory_;
   std::vector<int32_t> sums_;
-};
-
-// How fast something is beside reading right before and right after it: on a machine that others use too, the middle
-// one of such ratios holds where speeds do not.
-class Beside {
- public:
-  explicit Beside(PlainReader& reader) : reader_(reader), before_(reader.pass()) {}
-  // Reading, at the middle of both.
-  double reading() { return 2 / (1 / before_ + 1 / reader_.pass()); }
-
- private:
-  PlainReader& reader_;
-  double before_;
 };
 
 }  // namespace moshi

@@ -29,6 +29,7 @@ Cost Costs::total() const {
 
 void TimedBackend::begin(Part part) {
   costs_ = {};
+  counting_ = true;
   part_ = part;
   last_ = Clock::now();
 }
@@ -40,6 +41,7 @@ void TimedBackend::enter(Part part) {
 
 Costs TimedBackend::end() {
   enter(part_);
+  counting_ = false;
   return costs_;
 }
 

@@ -1,5 +1,6 @@
 // A backend that passes everything on to another and notes what it cost: time, bytes of weights and of memory read,
-// and multiply-adds, by what part of the model asked. For benches: a conversation runs without it.
+// and multiply-adds, by what part of the model asked. For benches: a conversation runs without it. On a GPU, which
+// works on while the host asks for more, the times mean nothing; the bytes are right.
 #pragma once
 
 #include <array>
@@ -48,7 +49,8 @@ class TimedBackend : public Backend {
  public:
   explicit TimedBackend(Backend& inner) : inner_(inner) {}
 
-  // Costs count from here; the first are of `part`, until a matrix of another one is used.
+  // Costs count from here to end(); the first are of `part`, until a matrix of another one is used. Meanwhile no
+  // program is played from a recording, since what is played is not seen.
   void begin(Part part);
   // The time since the last operation is this part's too.
   void enter(Part part);
@@ -97,7 +99,9 @@ class TimedBackend : public Backend {
   void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
             int32_t* taken) override;
   void share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) override;
-  void program(std::span<const uint64_t> key, const std::function<void()>& body) override { inner_.program(key, body); }
+  void program(std::span<const uint64_t> key, const std::function<void()>& body) override {
+    counting_ ? body() : inner_.program(key, body);
+  }
   void each(int64_t count, const std::function<void(int64_t)>& task) override { inner_.each(count, task); }
 
  private:
@@ -117,6 +121,7 @@ class TimedBackend : public Backend {
   uint64_t packed_ = 0;
 
   Costs costs_;
+  bool counting_ = false;
   Part part_ = Part::Embeddings;
   Clock::time_point last_;
   std::atomic<bool> within_{false};  // share(): its tasks' operations are not told apart

@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "core/quant.h"
+#include "cuda/host/emulated_driver.h"
 #include "files/file.h"
 #include "files/safetensors.h"
 #include "runtime/bench.h"
@@ -200,6 +201,51 @@ void check_frames() {
          "bench: what does not fit into memory is refused: " + said);
 }
 
+// The same, on a GPU of fibers.
+void check_frames_of_gpu() {
+  const std::string on = "bench on a GPU: ";
+  const gpu::host::StandInKernels images;
+  {
+    Bench bench(std::make_unique<CudaBackend>(gpu::host::emulated_driver({.memory = size_t{2000} << 20}),
+                                              CardOptions{.kernels = images.folder()}, 1));
+    expect(bench.card() && bench.threads() == 1 && bench.name() == "cuda-sm_80", on + "it says where it runs");
+    expect(bench.read(1, 1 << 20, 0).median > 0 && bench.flops(0) == 0, on + "copying takes some time");
+    BenchModel tiny;
+    tiny.synthetic = "tiny";
+    tiny.files.kv = KvType::F16;
+    const LoadTimes loaded = bench.load(tiny, 3, 100);
+    expect(loaded.weights == Precision::Stored && loaded.kv == KvType::F16 && loaded.peak_bytes >= loaded.packed_bytes,
+           on + "it loads in the form asked for");
+    const std::vector<FrameTimes> groups = bench.frames({1, 2}, 100, 1);
+    const FrameTimes &one = groups[0], &two = groups[1];
+    // Two bytes for a weight.
+    const uint64_t layers = 2 * (768 * 256 + 256 * 256 + 1408 * 256 + 256 * 704), head = 96 * 256;
+    const uint64_t step = 64 * 256 + 2 * (192 * 64 + 64 * 64 + 256 * 64 + 64 * 128) + 64 * 64;
+    const uint64_t linear = 2 * (layers + head + 8 * step), rows = 2 * (17 * 256 + 8 * 64);
+    const uint64_t temporal = 2 * 2 * 256 * 2 * 47, depth = 2 * 2 * 64 * 4 * (1 + 2 + 3 + 4 + 5 + 6 + 7 + 8);
+    expect(one.weight_bytes == linear + rows && two.weight_bytes == linear + 2 * rows,
+           on + "bytes of weights are exact");
+    expect(one.kv_bytes == temporal + depth && two.kv_bytes == 2 * one.kv_bytes,
+           on + "bytes of the attention's memory are exact");
+    expect(one.frames == 1 && one.lm.best > 0 && one.total.median >= one.lm.best && one.of_read > 0 &&
+               one.over_first == 1 && two.over_first > 0,
+           on + "times and ratios are there");
+    expect(one.stages.empty() && one.linear_of_read == 0, on + "no stage is given a time it did not take");
+    const CodecTimes codec = bench.codec(true, 8, 1);
+    expect(codec.encode.best > 0 && codec.decode.best > 0 && codec.encode_stages.empty() && codec.of_peak == 0,
+           on + "the codec's times are there");
+    BenchModel huge;
+    huge.synthetic = "moshi-7b";
+    expect(
+        refusal([&] { bench.load(huge, 1, 0); }).find("2.1 GB are available") != std::string::npos && !bench.has_lm(),
+        on + "what the GPU's memory does not hold is refused");
+  }
+  const gpu::host::EmulatedReport report = gpu::host::emulated_report();
+  expect(report.graphs > 0, on + "frames are played from recordings");
+  expect(report.mistakes.empty() && report.memory == 0,
+         on + "all is given back" + (report.mistakes.empty() ? "" : ", but: " + report.mistakes[0]));
+}
+
 void check_machine() {
   const Bench bench(2, "");
   const Repeats one = bench.read(1, 8 << 20, 0), two = bench.read(2, 8 << 20, 0);
@@ -242,6 +288,7 @@ void check_bench(const std::string& fixtures) {
   check_memory_limits();
   check_machine();
   check_frames();
+  check_frames_of_gpu();
   if (fixtures.empty()) return;
   for (const char* name : {"lm-moshi-tiny", "lm-personaplex-tiny", "lm-stt-tiny", "lm-variant", "lm-lora-tiny"})
     check_lm_shapes(fixtures + "/" + name + "/config.json", fixtures + "/" + name + "/model.safetensors");
