@@ -15,9 +15,8 @@ namespace {
 constexpr int kThreads = 256;
 // Along y of a grid.
 constexpr int64_t kMostRows = 65535;
-// Warps that share the positions a head sees; short rings, such as the depth transformer's, have no work for more.
-constexpr int kAttendWarps = 8, kShortWarps = 2;
-constexpr int64_t kShortRing = 64;
+// Rows of attention at a time over rings of several pages, which bounds the memory for what their pages give.
+constexpr int64_t kAttendRows = 128;
 
 int whole(int64_t value) {
   return static_cast<int>(value);
@@ -247,23 +246,36 @@ void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, con
   card_now()->launch<decltype(append_f32)>(name, how, a);
 }
 
+// A block for every page of a ring, seen or not. One conversation at position 1500 of 3000 has 192 blocks of 8 warps to
+// keep an H200's 132 multiprocessors busy, and what a full page writes is less than a hundredth of what it reads.
 void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) {
   const KvCache& cache = *rows.host.front().cache;
   Attend a{};
   set_ring(a, shape, layer, cache);
-  a.q = qkv;
-  a.out = out;
-  a.rows = rows.data;
   a.q_stride = shape.q_width() + 2 * shape.kv_width();
   a.out_stride = shape.q_width();
   const char* name = cache.type() == KvType::F32   ? "attend_f32"
                      : cache.type() == KvType::F16 ? "attend_f16"
                                                    : "attend_q8";
-  const int warps = cache.capacity() <= kShortRing ? kShortWarps : kAttendWarps;
-  const LaunchShape how{.grid = {shape.heads, whole(rows.count())},
-                        .threads = 32 * warps,
-                        .shared_bytes = static_cast<size_t>(attend_shared_bytes(warps, shape.head_dim))};
-  card_now()->launch<decltype(attend_f32)>(name, how, a);
+  const int warps = attend_warps(a.page), pages = whole(cache.pages());
+  const int64_t at_once = pages > 1 ? kAttendRows : kMostRows;
+  Working memory(*this);
+  if (pages > 1)
+    a.parts = memory.floats(std::min(rows.count(), at_once) * shape.heads * pages * (shape.head_dim + kAttendEnd));
+  const Locked card = card_now();
+  for (int64_t first = 0; first < rows.count(); first += at_once) {
+    const int count = whole(std::min(at_once, rows.count() - first));
+    a.q = qkv + first * a.q_stride;
+    a.out = out + first * a.out_stride;
+    a.rows = rows.data + first;
+    const LaunchShape how{.grid = {shape.heads, count, pages},
+                          .threads = 32 * warps,
+                          .shared_bytes = static_cast<size_t>(attend_shared_bytes(warps, shape.head_dim))};
+    card->launch<decltype(attend_f32)>(name, how, a);
+    if (pages == 1) continue;
+    const LaunchShape join{.grid = {shape.heads, count}, .threads = over(shape.head_dim).threads};
+    GPU_RUN(*card, attend_join, join, a);
+  }
 }
 
 void CudaBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) {

@@ -1,9 +1,15 @@
 // The GPU's kernels on fibers: against plain arithmetic at odd shapes, in every order of threads with the same bits.
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/host/emulated_driver.h"
 #include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "model/kv_cache.h"
@@ -103,46 +109,73 @@ void check_elementwise(CpuBackend& cpu) {
   expect(got == biased, "GPU add_bias agrees with the CPU");
 }
 
-// Rings of several pages that have gone round, two sessions in one call, each with its own window.
-void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps) {
+decltype(&attend_f32) attend_kernel(KvType type) {
+  return type == KvType::F32 ? attend_f32 : type == KvType::F16 ? attend_f16 : attend_q8;
+}
+
+// Rings of one page and of three that have gone round, two sessions in one call, each row with its own window.
+void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps, int64_t capacity) {
   constexpr int kLayers = 2, kLayer = 1;
+  constexpr int64_t kShort = 42;  // positions of the second session
   const AttentionShape shape{4, 2, head_dim, true, true, 10000};
-  const int64_t width = shape.q_width() + 2 * shape.kv_width(), capacity = 300;
+  const int64_t width = shape.q_width() + 2 * shape.kv_width(), out_width = shape.q_width();
+  const int64_t around = capacity + 300;
   KvCache caches[] = {{type, kLayers, capacity, shape.kv_heads, head_dim},
                       {type, kLayers, capacity, shape.kv_heads, head_dim}};
+  for (KvCache& cache : caches) {
+    cache.reserve(cpu, &cache == caches ? capacity : kShort);
+    // What was never written is not to be read, not even to count for nothing.
+    for (int64_t page = 0; page < (&cache == caches ? cache.pages() : 1); ++page)
+      std::memset(cache.keys(page, 0, 0), 0xff, cache.page_bytes());
+  }
   Floats qkv;
   std::vector<Row> rows;
-  const int64_t lasts[] = {0, 353, 41}, firsts[] = {0, 60, 37};
-  for (int64_t p = 0; p <= 353; ++p) {
+  for (int64_t p = 0; p < around; ++p) {
     qkv = normal(2 * width);
     rows = {{&caches[0], p, 0}, {&caches[1], p, 0}};
-    // The second stops early, so that its last page is not there.
-    rows.resize(p <= 41 ? 2 : 1);
-    for (const Row& row : rows) row.cache->reserve(cpu, p + 1);
+    rows.resize(p < kShort ? 2 : 1);
     cpu.append(shape, kLayer, qkv.data(), {.host = rows});
   }
-  qkv = normal(3 * width);
-  rows = {{&caches[1], lasts[0], firsts[0]}, {&caches[0], lasts[1], firsts[1]}, {&caches[1], lasts[2], firsts[2]}};
-  Floats want(static_cast<size_t>(3 * shape.q_width()));
+  // All of the ring; both ends in one page, with a gap between them; from the middle of one page to that of the next;
+  // the first position of a page alone; the last of a ring and its first.
+  rows = {{&caches[1], 0, 0},
+          {&caches[0], around - 1, around - capacity},
+          {&caches[1], kShort - 1, 37},
+          {&caches[0], around - 1, around - capacity + 60},
+          {&caches[0], capacity + 270, capacity + 20},
+          {&caches[0], capacity, capacity},
+          {&caches[1], kShort - 1, 0},
+          {&caches[0], capacity + 1, capacity - 3}};
+  if (capacity > 256) {
+    rows.push_back({&caches[0], 256, 256});
+    rows.push_back({&caches[0], 255, 19});
+  } else {
+    rows[4] = {&caches[0], around - 1, around - 120};
+  }
+  const auto n = static_cast<int>(rows.size());
+  qkv = normal(n * width);
+  Floats want(static_cast<size_t>(n * out_width));
   cpu.attend(shape, kLayer, qkv.data(), want.data(), {.host = rows});
 
   std::vector<std::vector<const char*>> pages;
   std::vector<RowData> device_rows;
   for (const Row& row : rows) {
     pages.emplace_back();
-    for (int64_t page = 0; page * row.cache->page() <= std::min(row.position, capacity - 1); ++page)
+    for (int64_t page = 0; page < (row.cache == caches ? row.cache->pages() : 1); ++page)
       pages.back().push_back(row.cache->keys(page, 0, 0));
     device_rows.push_back({pages.back().data(), static_cast<int>(row.first), static_cast<int>(row.position)});
   }
-  const std::string name = std::string("GPU attention over ") + kv_type_name(type) + ", heads of " +
-                           std::to_string(head_dim) + ", " + std::to_string(warps) + " warps";
-  const Floats got = in_every_order(name, [&](Order order) {
-    Floats out(want.size());
-    const Attend a{.q = qkv.data(),
+  const std::string name = std::string("GPU attention over ") + std::to_string(capacity) + " " + kv_type_name(type) +
+                           ", heads of " + std::to_string(head_dim) + ", " + std::to_string(warps) + " warps";
+  const auto attended = [&](int first, int count, Order order) {
+    Floats out(static_cast<size_t>(count * out_width));
+    Floats parts(static_cast<size_t>(count * shape.heads * caches[0].pages() * (head_dim + kAttendEnd)), NAN);
+    const Attend a{.q = qkv.data() + first * width,
                    .out = out.data(),
-                   .rows = device_rows.data(),
+                   .rows = device_rows.data() + first,
+                   .parts = caches[0].pages() > 1 ? parts.data() : nullptr,
                    .q_stride = width,
-                   .out_stride = shape.q_width(),
+                   .out_stride = out_width,
                    .layer = kLayer,
                    .layers = kLayers,
                    .heads = shape.heads,
@@ -151,17 +184,66 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps) {
                    .page = static_cast<int>(caches[0].page()),
                    .capacity = static_cast<int>(capacity)};
     gpu::host::launch({.kernel = "attend",
-                       .grid = {shape.heads, 3},
+                       .grid = {shape.heads, count, static_cast<int>(caches[0].pages())},
                        .threads = 32 * warps,
                        .shared_bytes = static_cast<size_t>(attend_shared_bytes(warps, head_dim)),
                        .order = order},
-                      type == KvType::F32   ? attend_f32
-                      : type == KvType::F16 ? attend_f16
-                                            : attend_q8,
-                      a);
+                      attend_kernel(type), a);
+    if (a.parts) gpu::host::launch(launch_of("attend_join", {shape.heads, count}, order), attend_join, a);
     return out;
-  });
+  };
+  const Floats got = in_every_order(name, [&](Order order) { return attended(0, n, order); });
   expect(worst(got, want) < 3e-6, name + " agrees with the CPU");
+  bool same = true;
+  for (int i = 0; i < n; ++i) {
+    const Floats alone = attended(i, 1, {});
+    same &= std::equal(alone.begin(), alone.end(), got.begin() + i * out_width);
+  }
+  expect(same, name + ": a row alone has the bits it has among others");
+}
+
+// The backend's launches: more rows than go at a time, over a ring of one page and of several.
+void check_attention_launches(CpuBackend& cpu, const gpu::host::StandInKernels& kernels, int64_t capacity) {
+  constexpr int kRows = 130;
+  const AttentionShape shape{2, 1, 16, false, false, 10000};
+  const int64_t width = shape.q_width() + 2 * shape.kv_width(), out_width = shape.q_width();
+  const Floats past = normal(capacity * width), now = normal(kRows * width);
+  // Appends all there is room for, then lets rows see more and more of it.
+  const auto attended = [&](Backend& backend, int first, int count) {
+    KvCache cache(KvType::F16, 1, capacity, shape.kv_heads, shape.head_dim);
+    cache.reserve(backend, capacity);
+    std::vector<Row> filled, rows;
+    std::vector<RowData> filled_data, data;
+    const auto add = [&](std::vector<Row>& to, std::vector<RowData>& to_data, Row row) {
+      to.push_back(row);
+      to_data.push_back({cache.table(), static_cast<int32_t>(row.first), static_cast<int32_t>(row.position)});
+    };
+    for (int64_t p = 0; p < capacity; ++p) add(filled, filled_data, {&cache, p, 0});
+    for (int i = first; i < first + count; ++i)
+      add(rows, data, {&cache, capacity - 1, std::max<int64_t>(0, capacity - 1 - 2 * i)});
+    Working memory(backend);
+    backend.append(shape, 0, memory.placed(std::span(past)),
+                   {.host = filled, .data = memory.placed(std::span<const RowData>(filled_data))});
+    const auto* q =
+        memory.placed(std::span(now).subspan(static_cast<size_t>(first * width), static_cast<size_t>(count * width)));
+    float* out = memory.floats(count * out_width);
+    const auto* placed = memory.placed(std::span<const RowData>(data));
+    backend.attend(shape, 0, q, out, {.host = rows, .data = placed});
+    Floats back(static_cast<size_t>(count * out_width));
+    backend.read(back.data(), out, count * out_width);
+    return back;
+  };
+  const std::string name = "GPU attention over a ring of " + std::to_string(capacity);
+  const Floats got = in_every_order(name, [&](Order order) {
+    CudaBackend backend(gpu::host::emulated_driver({.order = order}), {.kernels = kernels.folder()}, 1);
+    return attended(backend, 0, kRows);
+  });
+  expect(worst(got, attended(cpu, 0, kRows)) < 3e-6, name + " is launched for all rows");
+  CudaBackend backend(gpu::host::emulated_driver(), {.kernels = kernels.folder()}, 1);
+  const Floats alone = attended(backend, kRows - 1, 1);
+  expect(std::equal(alone.begin(), alone.end(), got.end() - out_width), name + ": a row alone has the same bits");
+  expect(gpu::host::emulated_report().launches == (capacity > KvCache::kPage ? 3 : 2),
+         name + " takes one launch a page long and two beyond");
 }
 
 }  // namespace
@@ -175,8 +257,11 @@ void check_gpu() {
   check_norms(cpu);
   check_elementwise(cpu);
   for (const KvType type : {KvType::F32, KvType::F16, KvType::Q8})
-    for (const auto& [head_dim, warps] : {std::pair{6, 2}, {8, 1}, {20, 3}, {128, 4}, {136, 2}, {256, 8}})
-      check_attention(cpu, type, head_dim, warps);
+    for (const auto& [head_dim, warps, capacity] :
+         {std::tuple{6, 2, 200}, {8, 1, 700}, {20, 3, 700}, {64, 2, 200}, {128, 8, 700}, {136, 2, 700}, {256, 8, 250}})
+      check_attention(cpu, type, head_dim, warps, capacity);
+  const gpu::host::StandInKernels kernels;
+  for (const int64_t capacity : {256, 300}) check_attention_launches(cpu, kernels, capacity);
 }
 
 }  // namespace moshi

@@ -11,14 +11,23 @@ struct Attend {
   const float* q;       // [rows, q_stride]: heads of head_dim values
   float* out;           // [rows, out_stride]
   const RowData* rows;  // [rows]
+  float* parts;         // [rows, heads, pages, head_dim + kAttendEnd]; null where a ring is one page
   int64_t q_stride, out_stride;
   int32_t layer, layers, heads, kv_heads, head_dim;
   int32_t page, capacity;  // in positions
 };
 
+// Behind the weighted sum of a page's values: the highest score and the total of the weights.
+inline constexpr int kAttendEnd = 2;
+inline constexpr int kAttendWarps = 8;  // of a block at most
+inline constexpr int kAttendEach = 32;  // positions of a page that are worth a warp
+
+constexpr int attend_warps(int page) {
+  const int warps = (page + kAttendEach - 1) / kAttendEach;
+  return warps < kAttendWarps ? warps : kAttendWarps;
+}
 // Bytes of shared memory of a block of so many warps.
 constexpr int attend_shared_bytes(int warps, int head_dim) {
   return warps * (head_dim + 2) * 4;
 }
-
 }  // namespace moshi

@@ -36,6 +36,7 @@ void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t dim);
 void attend_f32(Attend a);
 void attend_f16(Attend a);
 void attend_q8(Attend a);
+void attend_join(Attend a);
 void append_f32(Append a);
 void append_f16(Append a);
 void append_q8(Append a);
