@@ -113,7 +113,7 @@ decltype(&attend_f32) attend_kernel(KvType type) {
   return type == KvType::F32 ? attend_f32 : type == KvType::F16 ? attend_f16 : attend_q8;
 }
 
-// Rings of one page and of three that have gone round, two sessions in one call, each row with its own window.
+// Rings of one page, of three and of ten that have gone round, two sessions in one call, each row with its own window.
 void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps, int64_t capacity) {
   constexpr int kLayers = 2, kLayer = 1;
   constexpr int64_t kShort = 42;  // positions of the second session
@@ -137,13 +137,14 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps, int6
     cpu.append(shape, kLayer, qkv.data(), {.host = rows});
   }
   // All of the ring; both ends in one page, with a gap between them; from the middle of one page to that of the next;
-  // the first position of a page alone; the last of a ring and its first.
+  // the first position of a page alone; the last page alone; the last of a ring and its first.
   rows = {{&caches[1], 0, 0},
           {&caches[0], around - 1, around - capacity},
           {&caches[1], kShort - 1, 37},
           {&caches[0], around - 1, around - capacity + 60},
           {&caches[0], capacity + 270, capacity + 20},
           {&caches[0], capacity, capacity},
+          {&caches[0], capacity - 1, capacity - 5},
           {&caches[1], kShort - 1, 0},
           {&caches[0], capacity + 1, capacity - 3}};
   if (capacity > 256) {
@@ -258,7 +259,7 @@ void check_gpu() {
   check_elementwise(cpu);
   for (const KvType type : {KvType::F32, KvType::F16, KvType::Q8})
     for (const auto& [head_dim, warps, capacity] :
-         {std::tuple{6, 2, 200}, {8, 1, 700}, {20, 3, 700}, {64, 2, 200}, {128, 8, 700}, {136, 2, 700}, {256, 8, 250}})
+         {std::tuple{6, 2, 200}, {8, 1, 2400}, {20, 3, 700}, {64, 2, 200}, {128, 8, 700}, {136, 2, 700}, {256, 8, 250}})
       check_attention(cpu, type, head_dim, warps, capacity);
   const gpu::host::StandInKernels kernels;
   for (const int64_t capacity : {256, 300}) check_attention_launches(cpu, kernels, capacity);

@@ -30,4 +30,5 @@ constexpr int attend_warps(int page) {
 constexpr int attend_shared_bytes(int warps, int head_dim) {
   return warps * (head_dim + 2) * 4;
 }
+
 }  // namespace moshi
