@@ -118,6 +118,36 @@ void check_programs(const std::string& kernels) {
   expect_clean("GPU model in other orders");
 }
 
+// What was recorded for one model, or for rings of one length, is never played for another in its place.
+void check_replaced(const std::string& kernels) {
+  const SmallFiles first(Precision::F16), second(Precision::Q8);
+  const auto fresh = [&] {
+    const auto backend = small_gpu(emulated_driver(), kernels);
+    return play(second, *backend, KvType::F16);
+  };
+  const Played want = fresh();
+  {
+    const auto backend = small_gpu(emulated_driver(), kernels);
+    play(first, *backend, KvType::F16);
+    expect(play(second, *backend, KvType::F16) == want, "GPU programs: a model in another's place is not taken for it");
+    const Mimi mimi = small_mimi(second, *backend);
+    constexpr int kFrames = 12;
+    const Floats sound = tone(kFrames * mimi.frame_samples());
+    const auto encode = [&](int64_t most) {
+      MimiState state = mimi.make_encoder(most);
+      std::vector<int32_t> codes(4 * kFrames);
+      for (int f = 0; f < kFrames; ++f)
+        mimi.encode(state, &sound[static_cast<size_t>(f * mimi.frame_samples())], 1, 4,
+                    &codes[static_cast<size_t>(4 * f)]);
+      return codes;
+    };
+    const std::vector<int32_t> live = encode(0);
+    encode(20);
+    expect(encode(0) == live, "GPU programs: a ring is not taken for a longer one");
+  }
+  expect_clean("GPU programs of what was replaced");
+}
+
 // What a model makes of tokens that are given: n positions of one conversation in a call.
 struct Forward {
   Floats hidden, text, audio;
@@ -211,6 +241,7 @@ void check_gpu_model() {
   const gpu::host::StandInKernels kernels;
   check_company(kernels.folder());
   check_programs(kernels.folder());
+  check_replaced(kernels.folder());
   check_against_cpu(kernels.folder());
   check_codec(kernels.folder());
   check_gpu_faults(kernels.folder());
