@@ -17,6 +17,8 @@ constexpr int kThreads = 256;
 constexpr int64_t kMostRows = 65535;
 // Rows of attention at a time over rings of several pages, which bounds the memory for what their pages give.
 constexpr int64_t kAttendRows = 128;
+// Values of a head that the lanes of a warp hold, four at a time.
+constexpr int kMostHeadDim = 256;
 
 int whole(int64_t value) {
   return static_cast<int>(value);
@@ -229,6 +231,10 @@ void CudaBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, 
 }
 
 void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) {
+  if (shape.head_dim % 4 != 0 || shape.head_dim > kMostHeadDim)
+    throw Error(kBadModel, "attention heads of " + std::to_string(shape.head_dim) +
+                               " values: on a GPU they have to be a multiple of 4, at most " +
+                               std::to_string(kMostHeadDim) + "; run this model on the CPU");
   const KvCache& cache = *rows.host.front().cache;
   Append a{};
   set_ring(a, shape, layer, cache);
