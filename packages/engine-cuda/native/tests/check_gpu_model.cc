@@ -35,7 +35,7 @@ void expect_clean(const std::string& name) {
 
 // Batches stay below nine, where another kernel takes over that adds in another order.
 void check_company(const std::string& kernels) {
-  constexpr int kConversations = 4, kSteps = 14;
+  constexpr int kConversations = 4, kSteps = 12;
   std::mt19937 random(5);
   for (const auto& [weights, ring] : kForms) {
     const std::string name = "GPU batch: " + form_name(weights, ring);
@@ -121,56 +121,66 @@ void check_programs(const std::string& kernels) {
 // What was recorded for one model, or for rings of one length, is never played for another in its place.
 void check_replaced(const std::string& kernels) {
   const SmallFiles first(Precision::F16), second(Precision::Q8);
-  const auto fresh = [&] {
-    const auto backend = small_gpu(emulated_driver(), kernels);
-    return play(second, *backend, KvType::F16);
+  constexpr int kFrames = 12, kCodebooks = 4;
+  const auto encode = [&](Backend& backend, const Mimi& mimi, int64_t most) {
+    const int64_t samples = mimi.frame_samples();
+    const Floats sound = tone(kFrames * samples);
+    MimiState state = mimi.make_encoder(most);
+    std::vector<int32_t> codes(kFrames * kCodebooks);
+    for (int64_t f = 0; f < kFrames; ++f)
+      mimi.encode(state, &sound[static_cast<size_t>(f * samples)], 1, kCodebooks,
+                  &codes[static_cast<size_t>(f * kCodebooks)]);
+    const Floats ring = state.transformer.cache.read(backend, 0, true, state.transformer.cache.capacity());
+    return std::pair{codes, ring};
   };
-  const Played want = fresh();
+  const auto driver = emulated_driver();
+  Played want;
+  std::pair<std::vector<int32_t>, Floats> live;
   {
-    const auto backend = small_gpu(emulated_driver(), kernels);
+    const auto backend = small_gpu(driver, kernels, false);
+    want = play(second, *backend, KvType::F16);
+    live = encode(*backend, small_mimi(second, *backend), 0);
+  }
+  {
+    const auto backend = small_gpu(driver, kernels);
     play(first, *backend, KvType::F16);
     expect(play(second, *backend, KvType::F16) == want, "GPU programs: a model in another's place is not taken for it");
     const Mimi mimi = small_mimi(second, *backend);
-    constexpr int kFrames = 12;
-    const Floats sound = tone(kFrames * mimi.frame_samples());
-    const auto encode = [&](int64_t most) {
-      MimiState state = mimi.make_encoder(most);
-      std::vector<int32_t> codes(4 * kFrames);
-      for (int f = 0; f < kFrames; ++f)
-        mimi.encode(state, &sound[static_cast<size_t>(f * mimi.frame_samples())], 1, 4,
-                    &codes[static_cast<size_t>(4 * f)]);
-      return codes;
-    };
-    const std::vector<int32_t> live = encode(0);
-    encode(20);
-    expect(encode(0) == live, "GPU programs: a ring is not taken for a longer one");
+    encode(*backend, mimi, kFrames);
+    expect(encode(*backend, mimi, 0) == live, "GPU programs: a ring is not taken for a longer one");
   }
   expect_clean("GPU programs of what was replaced");
 }
 
-// What a model makes of tokens that are given: n positions of one conversation in a call.
+// What a model makes of tokens that are given: n positions of one conversation in a call, and n more, so that the ring
+// goes round.
 struct Forward {
   Floats hidden, text, audio;
 };
 Forward forward(const Lm& lm, int n) {
   const LmConfig& config = lm.config();
   const auto count = static_cast<size_t>(n);
-  std::vector<int32_t> tokens;
-  for (int i = 0; i < n * config.streams(); ++i) tokens.push_back(static_cast<int32_t>(i * 7 % config.card));
-  Forward out{Floats(count * static_cast<size_t>(lm.dim())), Floats(count * static_cast<size_t>(config.text_card_out)),
-              Floats()};
+  Forward out;
   TransformerState state = lm.make_temporal();
-  std::vector<Row> rows;
-  state.extend(rows, n, config.temporal.context);
-  lm.temporal(tokens.data(), rows, out.hidden.data(), out.text.data());
   std::vector<TransformerState> depth;
   for (int i = 0; i < n; ++i) depth.push_back(lm.make_depth());
-  for (int k = 0; k < lm.codebooks(); ++k) {
-    rows.clear();
-    for (TransformerState& one : depth) one.extend(rows, 1, 0);
-    Floats logits(count * static_cast<size_t>(config.card));
-    lm.depth(k, &tokens[static_cast<size_t>(k * n)], out.hidden.data(), rows, logits.data());
-    out.audio.insert(out.audio.end(), logits.begin(), logits.end());
+  for (int call = 0; call < 2; ++call) {
+    std::vector<int32_t> tokens;
+    for (int i = 0; i < n * config.streams(); ++i) tokens.push_back(static_cast<int32_t>((i * 7 + call) % config.card));
+    std::vector<Row> rows;
+    state.extend(rows, n, config.temporal.context);
+    Floats hidden(count * static_cast<size_t>(lm.dim())), text(count * static_cast<size_t>(config.text_card_out));
+    lm.temporal(tokens.data(), rows, hidden.data(), text.data());
+    for (TransformerState& one : depth) one.reset();
+    for (int k = 0; k < lm.codebooks(); ++k) {
+      rows.clear();
+      for (TransformerState& one : depth) one.extend(rows, 1, 0);
+      Floats logits(count * static_cast<size_t>(config.card));
+      lm.depth(k, &tokens[static_cast<size_t>(k * n)], hidden.data(), rows, logits.data());
+      out.audio.insert(out.audio.end(), logits.begin(), logits.end());
+    }
+    out.hidden.insert(out.hidden.end(), hidden.begin(), hidden.end());
+    out.text.insert(out.text.end(), text.begin(), text.end());
   }
   return out;
 }

@@ -13,9 +13,9 @@
 
 namespace moshi {
 
-// Feed-forward layers of 256 columns, so that Q4_K finds whole blocks.
+// Feed-forward layers of 512 columns: Q4_K finds whole blocks, and warps share a row.
 inline constexpr const char* kSmallLm = R"({
-  "dim": 64, "text_card": 40, "n_q": 4, "dep_q": 2, "card": 24, "num_heads": 2, "num_layers": 2, "hidden_scale": 6,
+  "dim": 64, "text_card": 40, "n_q": 4, "dep_q": 2, "card": 24, "num_heads": 2, "num_layers": 2, "hidden_scale": 12,
   "context": 10, "max_period": 10000, "gating": "silu", "norm": "rms_norm_f32", "positional_embedding": "rope",
   "depformer_dim": 32, "depformer_dim_feedforward": 96, "depformer_num_heads": 2, "depformer_num_layers": 1,
   "depformer_multi_linear": true, "depformer_pos_emb": "none", "depformer_weights_per_step": true,
