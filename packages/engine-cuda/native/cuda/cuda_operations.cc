@@ -231,11 +231,11 @@ void CudaBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, 
 }
 
 void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) {
-  if (shape.head_dim % 4 != 0 || shape.head_dim > kMostHeadDim)
-    throw Error(kBadModel, "attention heads of " + std::to_string(shape.head_dim) +
-                               " values: on a GPU they have to be a multiple of 4, at most " +
-                               std::to_string(kMostHeadDim) + "; run this model on the CPU");
-  const KvCache& cache = *rows.host.front().cache;
+  if (shape.head_dim > kMostHeadDim)
+    throw Error(kBadModel, "the model's heads have " + std::to_string(shape.head_dim) + " values; GPUs take " +
+                               std::to_string(kMostHeadDim) + " at most: run it with gpu: false");
+  run this model on the CPU ");
+      const KvCache& cache = *rows.host.front().cache;
   Append a{};
   set_ring(a, shape, layer, cache);
   a.qkv = qkv;
