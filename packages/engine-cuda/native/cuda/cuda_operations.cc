@@ -234,8 +234,7 @@ void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, con
   if (shape.head_dim > kMostHeadDim)
     throw Error(kBadModel, "the model's heads have " + std::to_string(shape.head_dim) + " values; GPUs take " +
                                std::to_string(kMostHeadDim) + " at most: run it with gpu: false");
-  run this model on the CPU ");
-      const KvCache& cache = *rows.host.front().cache;
+  const KvCache& cache = *rows.host.front().cache;
   Append a{};
   set_ring(a, shape, layer, cache);
   a.qkv = qkv;
