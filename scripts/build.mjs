@@ -43,11 +43,12 @@ async function buildKernels() {
   await step('build the GPU kernels', process.execPath, [join(ROOT, 'scripts', 'kernels.mjs'), '--ptx']);
 }
 
-export async function build() {
+/** `kernels`: whether those for GPUs are, too; `jobs`: what make is told of how many at once. */
+export async function build({ kernels = true, jobs = [] } = {}) {
   await checkTools();
   await install();
-  await make('build the native engine', 'addon');
-  await buildKernels();
+  await make('build the native engine', 'addon', jobs);
+  if (kernels) await buildKernels();
   for (const name of PACKAGES) await buildPackage(name);
 }
 

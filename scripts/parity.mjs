@@ -1,4 +1,5 @@
-// npm run parity -- [--isa NAME] [--threads N] DIR…: runs golden cases, one row a check with its largest error; exit 1 if any falls short.
+// npm run parity -- [--isa NAME] [--threads N] [--gpu INDEX] DIR…: runs golden cases, one row a check with its largest
+// error; exit 1 if any falls short.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildPackage, make } from './build.mjs';
@@ -7,7 +8,7 @@ import { checkTools, install, ROOT, run } from './steps.mjs';
 const args = process.argv.slice(2);
 if (args.length === 0) {
   console.error(
-    'usage: npm run parity -- [--isa baseline|avx2|avx2-vnni|avx512|avx512-vnni|dotprod] [--threads N] DIR…',
+    'usage: npm run parity -- [--isa baseline|avx2|avx2-vnni|avx512|avx512-vnni|dotprod] [--threads N] [--gpu INDEX] DIR…',
   );
   process.exit(2);
 }

@@ -11,20 +11,41 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** Runs a command in the repository; resolves with its exit code and, when quiet, its output. */
-export function run(command, args, { quiet = false, cwd = ROOT, env = {} } = {}) {
+/** Runs a command in the repository, for `timeout` milliseconds at most; resolves with its exit code and, when quiet, its output. */
+export function run(command, args, { quiet = false, cwd = ROOT, env = {}, timeout } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd,
       env: { ...process.env, ...env },
       stdio: quiet ? ['ignore', 'pipe', 'pipe'] : 'inherit',
       shell: false,
+      // A group of its own, so that what it starts is stopped with it.
+      detached: timeout !== undefined,
     });
+    let timedOut = false;
+    const stop = () => process.kill(-child.pid, 'SIGKILL');
+    const interrupted = () => {
+      stop();
+      process.exit(130);
+    };
+    if (timeout !== undefined) process.once('SIGINT', interrupted);
+    const timer =
+      timeout === undefined
+        ? undefined
+        : setTimeout(() => {
+            timedOut = true;
+            stop();
+          }, timeout);
     let output = '';
     child.stdout?.on('data', (data) => (output += data));
     child.stderr?.on('data', (data) => (output += data));
-    child.on('error', (error) => resolve({ code: 127, output: String(error.message) }));
-    child.on('close', (code) => resolve({ code: code ?? 1, output }));
+    const end = (code, words = output) => {
+      clearTimeout(timer);
+      process.off('SIGINT', interrupted);
+      resolve({ code, output: words, timedOut });
+    };
+    child.on('error', (error) => end(127, String(error.message)));
+    child.on('close', (code) => end(code ?? 1));
   });
 }
 
