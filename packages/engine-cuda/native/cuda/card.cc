@@ -50,7 +50,7 @@ cu::Address Card::take(size_t bytes) {
   const auto ask = [&] { return context_.ask(context_.api().memory_allocate, &out, bytes); };
   cu::Status status = ask();
   if (status == cu::kOutOfMemory && !kept_.empty()) {
-    give_back();
+    give_back_kept();
     status = ask();
   }
   if (status != cu::kOutOfMemory) {
@@ -107,6 +107,10 @@ void Card::free(void* memory) {
 
 void Card::give_back() {
   only_outside("give memory back");
+  give_back_kept();
+}
+
+void Card::give_back_kept() {
   while (!kept_.empty()) {
     const auto [bytes, memory] = *kept_.begin();
     // Gone before the call: what the driver refuses to free is not to be used again either.

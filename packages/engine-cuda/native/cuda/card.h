@@ -116,6 +116,7 @@ class Card {
   void run(const char* name, const LaunchShape& shape, void** parameters);
   LoadedKernel& kernel(const char* name, size_t shared_bytes);
   cu::Address take(size_t bytes);
+  void give_back_kept();
   void only_outside(const char* what) const;
   bool record(Recording& recording, FunctionRef<void()> body);
   Owned<cu::GraphExec> instantiate(const Owned<cu::Graph>& graph);

@@ -135,6 +135,10 @@ void check_refusals(const std::string& kernels) {
   card.free(kept);
   card.free(card.allocate(500'000));
   expect(card.allocated() == 500'224, "what is kept is given back before memory is refused");
+  const uint64_t key[] = {1};
+  card.program(key, [&] { card.free(card.allocate(600'000)); });
+  expect(card.allocated() == 600'064, "also the first time a program allocates");
+  expect(card.available() == 1 << 20, "what is kept can be had");
 }
 
 // The words with which a card was lost.
