@@ -23,8 +23,7 @@ try {
   const session = await engine.open({ textSeed: 1, audioSeed: 1 });
   await new Promise((resolve) => {
     session.on('frame', (frame) => out.pcm.push(Array.from(frame.pcm ?? [])) === frames && resolve());
-    session.on('error', (error) => out.events.push(error.code));
-    session.on('close', resolve);
+    session.on('error', (error) => resolve(out.events.push(error.code)));
     let t = 0;
     for (let i = 0; i < frames; i++) session.push(Float32Array.from({ length: 1920 }, () => 0.25 * Math.sin(t++ * 0.03)));
   });
