@@ -27,7 +27,9 @@ export async function arm64() {
   await make('build the native checks for arm64', 'tools', [`CXX=${COMPILER}`, 'BUILD=build-arm64']);
   const { defaultModel } = await import(pathToFileURL(join(ENGINE, 'dist', 'index.js')).href);
   const emulated = (name, program, args) =>
-    step(name, EMULATOR[0], [...EMULATOR.slice(1), join(ENGINE, 'native', 'build-arm64', program), ...args]);
+    step(name, EMULATOR[0], [...EMULATOR.slice(1), join(ENGINE, 'native', 'build-arm64', program), ...args], {
+      env: { MOSHI_BRIEF_CHECKS: '1' },
+    });
   await emulated('run them on arm64', 'checks', [await defaultModel()]);
   const fixtures = join(ENGINE, 'test', 'fixtures');
   const cases = readdirSync(fixtures).filter((name) => !NO_CASES.includes(name));

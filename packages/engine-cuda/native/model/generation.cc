@@ -240,9 +240,10 @@ const float* Generation::step_text(const Lm& lm, Working& memory, std::span<Gene
   const int32_t* input = memory.placed(std::span<const int32_t>(tokens));
   const Rows placed = lm.place_temporal(memory, rows);
   const DrawData* how = memory.placed(std::span<const DrawData>(draws));
+  // Before what is always as long: where that lies, and so the key, changes with how many words are held.
+  const int32_t* held = memory.placed(std::span<const int32_t>(recent));
   float *hidden = memory.floats(count * lm.dim()), *logits = memory.floats(count * card);
   int32_t* drawn = memory.ints(2 * count);
-  const int32_t* held = memory.placed(std::span<const int32_t>(recent));
   const auto think = [&] { lm.temporal(input, placed, hidden, logits); };
   const auto draw = [&] { backend.draw(how, held, logits, count, card, drawn, drawn + count); };
   if (traces.empty()) {

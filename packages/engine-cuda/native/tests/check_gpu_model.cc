@@ -93,6 +93,10 @@ void check_programs(const std::string& kernels) {
     const auto backend = small_gpu(emulated_driver(), kernels);
     recorded = play(files, *backend, KvType::F16);
     expect(emulated_report().graphs > 0, "GPU programs: graphs are played");
+    // Long enough that more words are held against it than when its step was recorded.
+    const Lm lm = small_lm(files, *backend, KvType::F16);
+    expect(alone(lm, 1, 40, false).same(alone(lm, 1, 40, true)),
+           "GPU programs: what a step needs may grow after it was recorded");
   }
   expect_clean("GPU programs");
   {

@@ -26,6 +26,13 @@ namespace {
 using gpu::host::Order;
 using Floats = std::vector<float>;
 
+// Where every CPU multiplies and adds in one, the compiler does so before a code is rounded: one off next to a tie.
+#if defined(__aarch64__)
+constexpr bool kContracts = true;
+#else
+constexpr bool kContracts = false;
+#endif
+
 std::mt19937 random_source(13);
 
 Floats normal(int64_t count) {
@@ -186,7 +193,7 @@ void check_append(CpuBackend& cpu, KvType type, int head_dim, bool rope, bool in
     all.insert(all.end(), held.begin(), held.end());
     return all;
   });
-  if (!rope) return expect(got == want_all, name + " leaves the CPU's bits");
+  if (!rope && !(kContracts && type == KvType::Q8)) return expect(got == want_all, name + " leaves the CPU's bits");
   // Beyond rounding a code may be the next one, and a half as well.
   expect(worst(got, want_all) < (type == KvType::F32 ? 1e-6 : type == KvType::F16 ? 1e-3 : 0.05), name + " agrees");
 }
