@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export type { Backend } from './backends';
 export {
   type BenchCodec,
   type BenchFrames,
