@@ -46,7 +46,7 @@ describe.each(['build', 'build-sanitized'])('golden cases (%s)', (build) => {
         expect(stdout).toMatch(new RegExp(`^[0-9]+ checks on cpu-${isa}, 0 failed$`, 'm'));
       }
     },
-    300_000,
+    600_000,
   );
 
   it.skipIf(!existsSync(parity))(
@@ -58,7 +58,7 @@ describe.each(['build', 'build-sanitized'])('golden cases (%s)', (build) => {
       );
       for (const { stdout } of outputs) expect(stdout).toMatch(/^[0-9]+ checks on cuda-sm_80, 0 failed$/m);
     },
-    300_000,
+    600_000,
   );
 
   it.skipIf(!existsSync(parity))('fail with exit code 1 when one does not hold', async () => {
@@ -78,6 +78,6 @@ describe.each(['build', 'build-sanitized', 'build-tsan'])('native checks (%s)', 
       expect(stdout).toMatch(/^\d+ native checks passed, 0 failed$/m);
       expect(stderr).toBe('');
     },
-    300_000,
+    900_000,
   );
 });
