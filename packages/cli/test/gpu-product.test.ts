@@ -21,12 +21,15 @@ try {
   const engine = await loadEngine({ weights: 'stored', kv: 'f32', ...JSON.parse(process.argv[1]) });
   out.info = engine.info;
   const session = await engine.open({ textSeed: 1, audioSeed: 1 });
+  const idle = engine.info.slots > 1 ? await engine.open() : undefined;
+  const told = new Promise((resolve) => idle?.on('error', (error) => resolve(out.idle = error.code)));
   await new Promise((resolve) => {
     session.on('frame', (frame) => out.pcm.push(Array.from(frame.pcm ?? [])) === frames && resolve());
     session.on('error', (error) => resolve(out.events.push(error.code)));
     let t = 0;
     for (let i = 0; i < frames; i++) session.push(Float32Array.from({ length: 1920 }, () => 0.25 * Math.sin(t++ * 0.03)));
   });
+  if (out.events.length > 0 && idle) await told;
   if (out.events.length > 0) await engine.open().catch((error) => out.events.push(error.code));
   await engine.close();
 } catch (error) {
@@ -37,6 +40,7 @@ console.log(JSON.stringify(out));`;
 interface Talk {
   info?: { devices: { device: string; slots: number; rehearsal: unknown[] }[]; details: Record<string, unknown> };
   events: string[];
+  idle?: string;
   pcm: number[][];
   error?: { code: string; message: string };
 }
@@ -85,9 +89,11 @@ describe.skipIf(!existsSync(driver) || !existsSync(join(root, 'packages/cli/dist
 
   it('that is lost ends its sessions with a reason, and the process goes on', { timeout: 240_000 }, async () => {
     // Steps are played as graphs by the time the conversation begins.
-    const { events, error } = await talk({ gpu: 0, slots: 1 }, { MOSHI_EMULATED_FAULT: 'cuGraphLaunch:14:700' });
+    const { events, idle, error } = await talk({ gpu: 0, slots: 2 }, { MOSHI_EMULATED_FAULT: 'cuGraphLaunch:28:700' });
     expect(error).toBeUndefined();
     expect(events).toEqual(['ENGINE_GPU_LOST', 'ENGINE_GPU_LOST']);
+    // One that had nothing to do has lost what it remembers as well.
+    expect(idle).toBe('ENGINE_GPU_LOST');
   });
 
   it('that runs out of memory while it loads says what would fit', { timeout: 240_000 }, async () => {
