@@ -8,6 +8,7 @@
 
 #include "core/thread_pool.h"
 #include "cuda/card.h"
+#include "cuda/kernels/attend.h"
 #include "cuda/packed.h"
 #include "model/workspace.h"
 
@@ -53,6 +54,8 @@ class CudaBackend : public Backend {
   void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
   void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) override;
+  void add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
+                               const Rows& rows, const float* scale, float* y) override;
   void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) override;
   void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
                           int64_t n) override;
@@ -87,6 +90,8 @@ class CudaBackend : public Backend {
   Locked card_now() { return Locked(*device_); }
   // y = a.w x, of floats or codes that a names.
   void multiply(const gpu::PackedLayout& layout, Linear a, float* y, int64_t y_stride, int64_t n, bool add);
+  // attend() to floats or codes that a names.
+  void attend(const AttentionShape& shape, int layer, const float* qkv, const Rows& rows, Attend a);
   std::shared_ptr<char> weights(size_t bytes);
 
   std::shared_ptr<Device> device_;

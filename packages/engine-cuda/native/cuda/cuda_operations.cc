@@ -253,12 +253,11 @@ void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, con
 
 // A block for every page of a ring, seen or not. One conversation at position 1500 of 3000 has 192 blocks of 8 warps to
 // keep an H200's 132 multiprocessors busy, and what a full page writes is less than a hundredth of what it reads.
-void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) {
+void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qkv, const Rows& rows, Attend a) {
   const KvCache& cache = *rows.host.front().cache;
-  Attend a{};
+  const Attend all = a;
   set_ring(a, shape, layer, cache);
   a.q_stride = shape.q_width() + 2 * shape.kv_width();
-  a.out_stride = shape.q_width();
   const char* name = cache.type() == KvType::F32   ? "attend_f32"
                      : cache.type() == KvType::F16 ? "attend_f16"
                                                    : "attend_q8";
@@ -271,7 +270,8 @@ void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qk
   for (int64_t first = 0; first < rows.count(); first += at_once) {
     const int count = whole(std::min(at_once, rows.count() - first));
     a.q = qkv + first * a.q_stride;
-    a.out = out + first * a.out_stride;
+    if (all.out) a.out = all.out + first * shape.q_width();
+    if (all.codes) a.codes = all.codes + first * shape.q_width(), a.scales = all.scales + first * shape.q_width() / 32;
     a.rows = rows.data + first;
     const LaunchShape how{.grid = {shape.heads, count, pages},
                           .threads = 32 * warps,
@@ -281,6 +281,26 @@ void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qk
     const LaunchShape join{.grid = {shape.heads, count}, .threads = over(shape.head_dim).threads};
     GPU_RUN(*card, attend_join, join, a);
   }
+}
+
+void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) {
+  Attend a{};
+  a.out = out;
+  attend(shape, layer, qkv, rows, a);
+}
+
+void CudaBackend::add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
+                                          const Rows& rows, const float* scale, float* y) {
+  if (!is_quantized(w.type) || scale || shape.head_dim % 32 != 0)
+    return Backend::add_linear_of_attention(w, shape, layer, qkv, rows, scale, y);
+  const gpu::PackedLayout layout = gpu::packed_layout(w);
+  Working memory(*this);
+  const Codes codes(memory, layout, rows.count());
+  Attend a{};
+  a.codes = codes.codes;
+  a.scales = codes.scales;
+  attend(shape, layer, qkv, rows, a);
+  multiply(layout, codes.of(gpu::linear_of(layout, w.data.get())), y, w.rows, rows.count(), true);
 }
 
 void CudaBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) {

@@ -25,6 +25,14 @@ void Backend::add_linear(const Matrix& w, const float* x, const float* scale, fl
   add_scaled(y, update, scale, n, w.rows);
 }
 
+void Backend::add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
+                                      const Rows& rows, const float* scale, float* y) {
+  Working memory(*this);
+  float* attended = memory.floats(rows.count() * shape.q_width());
+  attend(shape, layer, qkv, attended, rows);
+  add_linear(w, attended, scale, y, rows.count());
+}
+
 void Backend::add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
                                  int64_t n) {
   Working memory(*this);

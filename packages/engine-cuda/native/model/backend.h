@@ -208,6 +208,9 @@ class Backend {
   virtual void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n);
   // y[n] += scale * w x[n]; a null scale means 1.
   virtual void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n);
+  // y[n] += scale * w attend(qkv[n]).
+  virtual void add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
+                                       const Rows& rows, const float* scale, float* y);
   // y[n] += scale * w (act(x[:, :h]) * x[:, h:]) for x [n, 2h].
   virtual void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
                                   int64_t n);

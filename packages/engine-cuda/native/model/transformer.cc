@@ -119,7 +119,6 @@ void Transformer::forward(float* x, const Rows& rows, int set) const {
   const int64_t qkv_width = attention_.q_width() + 2 * attention_.kv_width();
   Working memory(backend_);
   float* qkv = memory.floats(n * qkv_width);
-  float* attended = memory.floats(n * attention_.q_width());
   float* wide = memory.floats(n * hidden_ * (gated_ ? 2 : 1));
   if (rows.sines) backend_.add_scaled(x, rows.sines, nullptr, n, dim);
 
@@ -128,8 +127,8 @@ void Transformer::forward(float* x, const Rows& rows, int set) const {
     const size_t s = static_cast<size_t>(set);
     backend_.linear_of_norm(layer.in_proj[s], layer.norm1, x, qkv, n);
     backend_.append(attention_, static_cast<int>(l), qkv, rows);
-    backend_.attend(attention_, static_cast<int>(l), qkv, attended, rows);
-    backend_.add_linear(layer.out_proj[s], attended, layer.scale1.data(), x, n);
+    backend_.add_linear_of_attention(layer.out_proj[s], attention_, static_cast<int>(l), qkv, rows, layer.scale1.data(),
+                                     x);
 
     const Matrix& out = layer.linear_out[s];
     backend_.linear_of_norm(layer.linear_in[s], layer.norm2, x, wide, n);

@@ -12,6 +12,8 @@
 #include "cuda/host/emulated_driver.h"
 #include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
+#include "files/tensor_file.h"
+#include "model/convert.h"
 #include "model/kv_cache.h"
 #include "tests/gpu_tools.h"
 
@@ -168,15 +170,16 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps, int6
   }
   const std::string name = std::string("GPU attention over ") + std::to_string(capacity) + " " + kv_type_name(type) +
                            ", heads of " + std::to_string(head_dim) + ", " + std::to_string(warps) + " warps";
-  const auto attended = [&](int first, int count, Order order) {
-    Floats out(static_cast<size_t>(count * out_width));
+  // Floats, or codes and their scales where there is room for those.
+  const auto attend_to = [&](float* out, int8_t* codes, InputScale* scales, int first, int count, Order order) {
     Floats parts(static_cast<size_t>(count * shape.heads * caches[0].pages() * (head_dim + kAttendEnd)), NAN);
     const Attend a{.q = qkv.data() + first * width,
-                   .out = out.data(),
+                   .out = out,
+                   .codes = codes,
+                   .scales = scales,
                    .rows = device_rows.data() + first,
                    .parts = caches[0].pages() > 1 ? parts.data() : nullptr,
                    .q_stride = width,
-                   .out_stride = out_width,
                    .layer = kLayer,
                    .layers = kLayers,
                    .heads = shape.heads,
@@ -191,6 +194,10 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps, int6
                        .order = order},
                       attend_kernel(type), a);
     if (a.parts) gpu::host::launch(launch_of("attend_join", {shape.heads, count}, order), attend_join, a);
+  };
+  const auto attended = [&](int first, int count, Order order) {
+    Floats out(static_cast<size_t>(count * out_width));
+    attend_to(out.data(), nullptr, nullptr, first, count, order);
     return out;
   };
   const Floats got = in_every_order(name, [&](Order order) { return attended(0, n, order); });
@@ -201,38 +208,75 @@ void check_attention(CpuBackend& cpu, KvType type, int head_dim, int warps, int6
     same &= std::equal(alone.begin(), alone.end(), got.begin() + i * out_width);
   }
   expect(same, name + ": a row alone has the bits it has among others");
+
+  if (head_dim % 32 != 0) return;
+  const auto blocks = static_cast<size_t>(n * out_width / 32);
+  std::vector<int8_t> codes(32 * blocks);
+  std::vector<InputScale> scales(blocks);
+  gpu::host::launch(launch_of("quantize_rows", {2, n}, {}), quantize_rows, got.data(), out_width,
+                    static_cast<int>(out_width), codes.data(), scales.data());
+  for (const Order order : {Order{}, kOtherOrders[0], kOtherOrders[1]}) {
+    std::vector<int8_t> left(codes.size());
+    std::vector<InputScale> left_scales(blocks);
+    attend_to(nullptr, left.data(), left_scales.data(), 0, n, order);
+    expect(left == codes && std::memcmp(left_scales.data(), scales.data(), blocks * sizeof(InputScale)) == 0,
+           name + " leaves the codes of what it would leave");
+  }
 }
 
-// The backend's launches: more rows than go at a time, over a ring of one page and of several.
-void check_attention_launches(CpuBackend& cpu, const gpu::host::StandInKernels& kernels, int64_t capacity) {
-  constexpr int kRows = 130;
-  const AttentionShape shape{2, 1, 16, false, false, 10000};
-  const int64_t width = shape.q_width() + 2 * shape.kv_width(), out_width = shape.q_width();
-  const Floats past = normal(capacity * width), now = normal(kRows * width);
-  // Appends all there is room for, then lets rows see more and more of it.
-  const auto attended = [&](Backend& backend, int first, int count) {
-    KvCache cache(KvType::F16, 1, capacity, shape.kv_heads, shape.head_dim);
-    cache.reserve(backend, capacity);
+// The backend's launches: rows that see more and more of a ring of this many positions.
+class AttentionCalls {
+ public:
+  static constexpr int kRows = 130;  // more than go at a time
+
+  AttentionCalls(int head_dim, int64_t capacity)
+      : shape({2, 1, head_dim, false, false, 10000}),
+        capacity_(capacity),
+        width_(shape.q_width() + 2 * shape.kv_width()),
+        past_(normal(capacity * width_)),
+        now_(normal(kRows * width_)) {}
+
+  // y [count, width] after run(qkv, rows, y) for so many rows; y is of ones before.
+  template <typename Run>
+  Floats operator()(Backend& backend, int first, int count, int64_t width, Run run) const {
+    KvCache cache(KvType::F16, 1, capacity_, shape.kv_heads, shape.head_dim);
+    cache.reserve(backend, capacity_);
     std::vector<Row> filled, rows;
     std::vector<RowData> filled_data, data;
     const auto add = [&](std::vector<Row>& to, std::vector<RowData>& to_data, Row row) {
       to.push_back(row);
       to_data.push_back({cache.table(), static_cast<int32_t>(row.first), static_cast<int32_t>(row.position)});
     };
-    for (int64_t p = 0; p < capacity; ++p) add(filled, filled_data, {&cache, p, 0});
+    for (int64_t p = 0; p < capacity_; ++p) add(filled, filled_data, {&cache, p, 0});
     for (int i = first; i < first + count; ++i)
-      add(rows, data, {&cache, capacity - 1, std::max<int64_t>(0, capacity - 1 - 2 * i)});
+      add(rows, data, {&cache, capacity_ - 1, std::max<int64_t>(0, capacity_ - 1 - 2 * i)});
     Working memory(backend);
-    backend.append(shape, 0, memory.placed(std::span(past)),
+    backend.append(shape, 0, memory.placed(std::span(past_)),
                    {.host = filled, .data = memory.placed(std::span<const RowData>(filled_data))});
-    const auto* q =
-        memory.placed(std::span(now).subspan(static_cast<size_t>(first * width), static_cast<size_t>(count * width)));
-    float* out = memory.floats(count * out_width);
-    const auto* placed = memory.placed(std::span<const RowData>(data));
-    backend.attend(shape, 0, q, out, {.host = rows, .data = placed});
-    Floats back(static_cast<size_t>(count * out_width));
-    backend.read(back.data(), out, count * out_width);
+    const auto* qkv = memory.placed(
+        std::span(now_).subspan(static_cast<size_t>(first * width_), static_cast<size_t>(count * width_)));
+    Floats back(static_cast<size_t>(count * width), 1.0f);
+    float* y = memory.placed(std::span<const float>(back));
+    run(qkv, Rows{.host = rows, .data = memory.placed(std::span<const RowData>(data))}, y);
+    backend.read(back.data(), y, count * width);
     return back;
+  }
+
+  const AttentionShape shape;
+
+ private:
+  int64_t capacity_, width_;
+  Floats past_, now_;
+};
+
+// Over a ring of one page and of several.
+void check_attention_launches(CpuBackend& cpu, const gpu::host::StandInKernels& kernels, int64_t capacity) {
+  const AttentionCalls calls(16, capacity);
+  const int64_t out_width = calls.shape.q_width();
+  constexpr int kRows = AttentionCalls::kRows;
+  const auto attended = [&](Backend& backend, int first, int count) {
+    return calls(backend, first, count, out_width,
+                 [&](const float* qkv, const Rows& rows, float* y) { backend.attend(calls.shape, 0, qkv, y, rows); });
   };
   const std::string name = "GPU attention over a ring of " + std::to_string(capacity);
   const Floats got = in_every_order(name, [&](Order order) {
@@ -245,6 +289,37 @@ void check_attention_launches(CpuBackend& cpu, const gpu::host::StandInKernels& 
   expect(std::equal(alone.begin(), alone.end(), got.end() - out_width), name + ": a row alone has the same bits");
   expect(gpu::host::emulated_report().launches == (capacity > KvCache::kPage ? 3 : 2),
          name + " takes one launch a page long and two beyond");
+}
+
+// The layer behind it takes its codes from it.
+void check_attention_layer(const gpu::host::StandInKernels& kernels, int head_dim, int64_t capacity) {
+  const AttentionCalls calls(head_dim, capacity);
+  const int64_t cols = calls.shape.q_width(), rows = 40;
+  const Floats values = normal(rows * cols);
+  StoredMatrix stored{.type = DType::F32, .rows = rows, .cols = cols, .bytes = {}, .scales = {}, .offsets = {}};
+  stored.bytes.resize(values.size() * sizeof(float));
+  std::memcpy(stored.bytes.data(), values.data(), stored.bytes.size());
+  stored = converted(std::move(stored), DType::Q8_0);
+  CudaBackend backend(gpu::host::emulated_driver(), {.kernels = kernels.folder()}, 1);
+  const Matrix w = backend.pack(stored);
+  int launches = 0;
+  const auto run = [&](bool at_once) {
+    const int before = gpu::host::emulated_report().launches;
+    Floats out = calls(backend, 0, AttentionCalls::kRows, rows, [&](const float* qkv, const Rows& placed, float* y) {
+      if (at_once)
+        backend.add_linear_of_attention(w, calls.shape, 0, qkv, placed, nullptr, y);
+      else
+        backend.Backend::add_linear_of_attention(w, calls.shape, 0, qkv, placed, nullptr, y);
+    });
+    launches = gpu::host::emulated_report().launches - before;
+    return out;
+  };
+  const std::string name = "GPU attention over a ring of " + std::to_string(capacity) + ", heads of " +
+                           std::to_string(head_dim) + ", and the layer behind it";
+  const Floats want = run(false);
+  const int apart = launches;
+  expect(run(true) == want, name + " give the same bits at once");
+  expect(launches == apart - (head_dim % 32 == 0 ? 1 : 0), name + " take one launch less where codes are whole blocks");
 }
 
 }  // namespace
@@ -262,7 +337,10 @@ void check_gpu() {
          {std::tuple{6, 2, 200}, {8, 1, 2400}, {20, 3, 700}, {64, 2, 200}, {128, 8, 700}, {136, 2, 700}, {256, 8, 250}})
       check_attention(cpu, type, head_dim, warps, capacity);
   const gpu::host::StandInKernels kernels;
-  for (const int64_t capacity : {256, 300}) check_attention_launches(cpu, kernels, capacity);
+  for (const int64_t capacity : {256, 300}) {
+    check_attention_launches(cpu, kernels, capacity);
+    for (const int head_dim : {32, 48}) check_attention_layer(kernels, head_dim, capacity);
+  }
 }
 
 }  // namespace moshi

@@ -6,6 +6,7 @@
 // running maximum, total and weighted sum of values; at the end groups meet by shuffles and warps in shared memory.
 #include "cuda/kernels/attend.h"
 
+#include "cuda/kernels/codes.h"
 #include "cuda/kernels/ring.h"
 
 namespace moshi {
@@ -91,6 +92,15 @@ struct Stretch {
 GPU_DEVICE float* part_of(const Attend& a, int head, int page) {
   const int pages = (a.capacity + a.page - 1) / a.page;
   return a.parts + ((static_cast<int64_t>(block_y()) * a.heads + head) * pages + page) * (a.head_dim + kAttendEnd);
+}
+
+// Value d of a head. As codes all lanes of a warp leave theirs together, values of one block.
+GPU_DEVICE void leave(const Attend& a, int head, int d, float value) {
+  const int64_t at = (static_cast<int64_t>(block_y()) * a.heads + head) * a.head_dim + d;
+  if (a.out)
+    a.out[at] = value;
+  else
+    quantize_block(value, a.codes + (at - lane()), a.scales + at / 32);
 }
 
 template <typename Ring, bool kWhole>
@@ -210,7 +220,6 @@ GPU_DEVICE void attend_page(const Attend& a) {
   barrier();
   for (int w = 0; w < warps(); ++w) top = tops[w] > top ? tops[w] : top;
   float* part = a.parts ? part_of(a, query_head, block_z()) : nullptr;
-  float* out = a.out + block_y() * a.out_stride + static_cast<int64_t>(query_head) * a.head_dim;
   for (int d = thread(); d < a.head_dim; d += threads()) {
     float mixed = 0, all = 0;
     for (int w = 0; w < warps(); ++w) {
@@ -219,7 +228,7 @@ GPU_DEVICE void attend_page(const Attend& a) {
       all = multiply_add(totals[w], weight, all);
     }
     if (!part) {
-      out[d] = mixed / all;
+      leave(a, query_head, d, mixed / all);
       continue;
     }
     part[d] = mixed;
@@ -249,12 +258,12 @@ GPU_KERNEL(kThreads, 2) attend_q8(Attend a) {
   attend<RingQ8>(a);
 }
 
-// out from parts, page by page. Grid (heads, rows), any number of threads a block: each takes every so many-th column.
+// out from parts, page by page. Grid (heads, rows), any number of whole warps a block: each thread takes every so
+// many-th column.
 GPU_KERNEL(kThreads) attend_join(Attend a) {
   const RowData row = a.rows[block_y()];
   const View view(a, row);
   const int pages = (a.capacity + a.page - 1) / a.page, known = view.first / a.page;
-  float* out = a.out + block_y() * a.out_stride + static_cast<int64_t>(block_x()) * a.head_dim;
   for (int d = thread(); d < a.head_dim; d += threads()) {
     float top = kNone, total = 0, value = 0;
     for (int page = 0; page < pages; page += kJoined) {
@@ -282,7 +291,7 @@ GPU_KERNEL(kThreads) attend_join(Attend a) {
         value = multiply_add(sums[n], weight, value);
       }
     }
-    out[d] = value / total;
+    leave(a, block_x(), d, value / total);
   }
 }
 

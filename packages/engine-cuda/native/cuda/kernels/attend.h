@@ -3,16 +3,21 @@
 
 #include <cstdint>
 
+#include "cuda/kernels/linear.h"
 #include "model/device_data.h"
 
 namespace moshi {
 
 struct Attend {
-  const float* q;       // [rows, q_stride]: heads of head_dim values
-  float* out;           // [rows, out_stride]
+  const float* q;  // [rows, q_stride]: heads of head_dim values
+  // [rows, heads * head_dim] as floats, or, where out is null, as a linear layer over codes takes them; then heads are
+  // whole blocks of 32.
+  float* out;
+  int8_t* codes;
+  InputScale* scales;
   const RowData* rows;  // [rows]
   float* parts;         // [rows, heads, pages, head_dim + kAttendEnd]; null where a ring is one page
-  int64_t q_stride, out_stride;
+  int64_t q_stride;
   int32_t layer, layers, heads, kv_heads, head_dim;
   int32_t page, capacity;  // in positions
 };
