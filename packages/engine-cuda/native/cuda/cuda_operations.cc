@@ -203,9 +203,7 @@ void CudaBackend::window(const ConvWindow& shape, const Streams& streams, const 
                  .stride = shape.stride,
                  .dilation = shape.dilation,
                  .replicate = shape.replicate};
-  const Locked card = card_now();
-  GPU_RUN(*card, window, over(shape.size(), streams.count()), w);
-  if (shape.past > 0) GPU_RUN(*card, window_keep, over(shape.channels, streams.count()), w);
+  GPU_RUN(*card_now(), window, over(shape.size(), streams.count()), w);
 }
 
 void CudaBackend::scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
@@ -225,9 +223,7 @@ void CudaBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, 
                      .channels = whole(shape.channels),
                      .taps = shape.taps,
                      .stride = shape.stride};
-  const Locked card = card_now();
-  GPU_RUN(*card, overlap_add, over(shape.time * shape.stride * shape.channels, streams.count()), o);
-  if (shape.taps > shape.stride) GPU_RUN(*card, overlap_keep, over(shape.channels, streams.count()), o);
+  GPU_RUN(*card_now(), overlap_add, over(shape.time * shape.stride * shape.channels, streams.count()), o);
 }
 
 void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) {

@@ -74,7 +74,6 @@ void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
                      .dilation = c.dilation,
                      .replicate = replicate};
       gpu::host::launch(launch_of("window", {2, kStreams}, order, 32), window, w);
-      gpu::host::launch(launch_of("window_keep", {2, kStreams}, order, 32), window_keep, w);
       for (const Floats& slab : before) out.insert(out.end(), slab.begin(), slab.end());
       slabs = before;
       return out;
@@ -120,7 +119,6 @@ void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
                          .taps = taps,
                          .stride = stride};
       gpu::host::launch(launch_of("overlap_add", {2, kStreams}, order, 32), overlap_add, o);
-      gpu::host::launch(launch_of("overlap_keep", {2, kStreams}, order, 32), overlap_keep, o);
       for (const Floats& slab : before) y.insert(y.end(), slab.begin(), slab.end());
       slabs = before;
       return y;
@@ -137,11 +135,20 @@ void check_gpu_streams() {
     return;
   }
   CpuBackend cpu(1, "baseline");
-  for (const ConvCase& c :
-       {ConvCase{6, 1, 7, 1, 1}, {4, 3, 8, 4, 1}, {2, 5, 4, 2, 1}, {0, 5, 1, 1, 1}, {10, 3, 3, 1, 5}, {7, 9, 3, 2, 4}})
+  for (const ConvCase& c : {ConvCase{6, 1, 7, 1, 1},
+                            {4, 3, 8, 4, 1},
+                            {2, 5, 4, 2, 1},
+                            {0, 5, 1, 1, 1},
+                            {10, 3, 3, 1, 5},
+                            {7, 9, 3, 2, 4},
+                            // Channels of several blocks, and more than there are blocks for.
+                            {6, 37, 7, 1, 1},
+                            {2, 100, 3, 1, 1},
+                            {8, 70, 16, 8, 1}})
     for (const bool replicate : {false, true}) check_window(cpu, c, replicate);
   check_overlap(cpu, 4, 2, 5);
   check_overlap(cpu, 7, 2, 3);
+  check_overlap(cpu, 6, 3, 100);
   check_overlap(cpu, 16, 8, 1);
   check_overlap(cpu, 3, 3, 2);
 }

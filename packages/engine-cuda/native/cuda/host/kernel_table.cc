@@ -40,7 +40,7 @@ constexpr HostKernel kKernels[] = {
     KERNEL(embed_f32) KERNEL(embed_f16) KERNEL(embed_bf16) KERNEL(embed_q8) KERNEL(clear_absent)
     KERNEL(append_f32) KERNEL(append_f16) KERNEL(append_q8)
     KERNEL(attend_f32) KERNEL(attend_f16) KERNEL(attend_q8) KERNEL(attend_join)
-    KERNEL(window) KERNEL(window_keep) KERNEL(scale_channels) KERNEL(overlap_add) KERNEL(overlap_keep)
+    KERNEL(window) KERNEL(scale_channels) KERNEL(overlap_add)
     KERNEL(nearest_parts) KERNEL(nearest_choose)
     KERNEL(draw)
     KERNEL(quantize_rows)

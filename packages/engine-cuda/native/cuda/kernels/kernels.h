@@ -41,10 +41,8 @@ void append_f32(Append a);
 void append_f16(Append a);
 void append_q8(Append a);
 void window(Window w);
-void window_keep(Window w);
 void scale_channels(const float* x, const float* weight, float* out, int64_t taps, int64_t channels);
 void overlap_add(OverlapAdd o);
-void overlap_keep(OverlapAdd o);
 void nearest_parts(Nearest a);
 void nearest_choose(Nearest a);
 void draw(const DrawData* rows, const int32_t* recent, float* logits, int32_t card, int32_t* drawn, int32_t* taken,

@@ -1,6 +1,6 @@
 // Streaming convolutions of many sessions, streams.h says over what. Grid (any, streams); a session has fewer than 2³²
-// elements. What it remembers is read by one launch and moved on by the next, so that no block overwrites what another
-// one reads.
+// elements. What it remembers is read and moved on in one launch: few outputs need it, those of the first rows, and
+// they are made by the block that then moves it on, for some channels at a time. No other block looks at it.
 #include "cuda/kernels/streams.h"
 
 #include "cuda/kernels/elements.h"
@@ -41,16 +41,44 @@ struct Place {
         channel(static_cast<int32_t>(static_cast<uint32_t>(i) % static_cast<uint32_t>(channels))) {}
 };
 
-// Moves memory [rows, channels] up by `shift` rows; value(row, channel) is what row + shift holds. Whoever fills a row
-// also fills the one it comes from, and after it: nobody waits for anybody.
-template <typename Value>
-GPU_DEVICE void move_up(float* memory, int32_t rows, int32_t channels, int32_t shift, Value value) {
-  const int64_t starts = static_cast<int64_t>(shift < rows ? shift : rows) * channels;
-  for (int64_t i = first(); i < starts; i += step()) {
-    const Place start(i, channels);
-    for (int32_t row = start.row; row < rows; row += shift)
-      memory[static_cast<int64_t>(row) * channels + start.channel] = value(row, start.channel);
+// Channels of a session's memory that belong to one block.
+constexpr int32_t kOwned = 32;
+
+// For memory [rows, channels]: make(row, channel) for `early` rows of output, and when all of a block's are there, its
+// memory moves up by `shift`, value(row, channel) being what row + shift holds. Whoever fills a row also fills the one
+// it comes from, and after it: nobody waits for anybody.
+template <typename Make, typename Value>
+GPU_DEVICE void make_and_move(float* memory, int32_t rows, int32_t channels, int32_t shift, int32_t early, Make make,
+                              Value value) {
+  if (rows == 0) return;
+  const int32_t starts = shift < rows ? shift : rows;
+  for (int32_t from = block_x() * kOwned; from < channels; from += blocks_x() * kOwned) {
+    const int32_t width = channels - from < kOwned ? channels - from : kOwned;
+    for (int32_t i = thread(); i < early * width; i += threads()) {
+      const Place at(i, width);
+      make(at.row, from + at.channel);
+    }
+    barrier();
+    for (int32_t i = thread(); i < starts * width; i += threads()) {
+      const Place start(i, width);
+      for (int32_t row = start.row; row < rows; row += shift)
+        memory[static_cast<int64_t>(row) * channels + from + start.channel] = value(row, from + start.channel);
+    }
   }
+}
+
+// make(row, channel) for rows [early, rows) of output, by all blocks.
+template <typename Make>
+GPU_DEVICE void make_rest(int32_t early, int32_t rows, int32_t channels, Make make) {
+  const int64_t size = static_cast<int64_t>(rows) * channels;
+  for (int64_t i = static_cast<int64_t>(early) * channels + first(); i < size; i += step()) {
+    const Place at(i, channels);
+    make(at.row, at.channel);
+  }
+}
+
+GPU_DEVICE int32_t smaller(int32_t a, int32_t b) {
+  return a < b ? a : b;
 }
 
 // Output row `row` of a session: what is remembered of it, then what each row of x adds, in their order.
@@ -66,24 +94,22 @@ GPU_DEVICE float overlapped(const OverlapAdd& o, const StreamData& stream, int32
 
 }  // namespace
 
-// out: tap k of output t is row t * stride + k * dilation of the sequence.
+// out: tap k of output t is row t * stride + k * dilation of the sequence. The memory becomes the sequence's last
+// `past` rows.
 GPU_KERNEL(1024) window(Window w) {
-  const Sequence sequence(w, w.streams[block_y()]);
-  const int64_t size = static_cast<int64_t>(w.time / w.stride) * w.taps * w.channels;
-  float* out = w.out + block_y() * size;
-  for (int64_t i = first(); i < size; i += step()) {
-    const Place at(i, w.channels);
-    const int32_t t = at.row / w.taps, k = at.row % w.taps;
-    out[i] = sequence.at(t * w.stride + k * w.dilation, at.channel);
-  }
-}
-
-// The memory becomes the last `past` rows of the sequence.
-GPU_KERNEL(1024) window_keep(Window w) {
   const StreamData& stream = w.streams[block_y()];
   const Sequence sequence(w, stream);
-  move_up(stream.memory + w.offset, w.past, w.channels, w.time,
-          [&](int32_t row, int32_t channel) { return sequence.at(row + w.time, channel); });
+  const int32_t outputs = w.time / w.stride;
+  float* out = w.out + static_cast<int64_t>(block_y()) * outputs * w.taps * w.channels;
+  const auto make = [&](int32_t row, int32_t channel) {
+    const int32_t t = row / w.taps, k = row % w.taps;
+    out[static_cast<int64_t>(row) * w.channels + channel] = sequence.at(t * w.stride + k * w.dilation, channel);
+  };
+  // Those whose first tap lies in the past.
+  const int32_t early = smaller(outputs, (w.past + w.stride - 1) / w.stride) * w.taps;
+  make_and_move(stream.memory + w.offset, w.past, w.channels, w.time, early, make,
+                [&](int32_t row, int32_t channel) { return sequence.at(row + w.time, channel); });
+  make_rest(early, outputs * w.taps, w.channels, make);
 }
 
 // out [rows, taps, channels] = x [rows, channels] * weight [taps, channels]; grid (any, rows).
@@ -94,22 +120,18 @@ GPU_KERNEL(1024) scale_channels(const float* x, const float* weight, float* out,
     out[i] = x[Place(i, static_cast<int32_t>(channels)).channel] * weight[i];
 }
 
-// y: all outputs that no later row reaches.
+// y: all outputs that no later row reaches. The memory becomes the outputs behind them, as far as they have got.
 GPU_KERNEL(1024) overlap_add(OverlapAdd o) {
   const StreamData& stream = o.streams[block_y()];
-  const int64_t size = static_cast<int64_t>(o.time) * o.stride * o.channels;
-  float* y = o.y + block_y() * size;
-  for (int64_t i = first(); i < size; i += step()) {
-    const Place at(i, o.channels);
-    y[i] = overlapped(o, stream, at.row, at.channel);
-  }
-}
-
-// The memory becomes the outputs behind them, as far as they have got.
-GPU_KERNEL(1024) overlap_keep(OverlapAdd o) {
-  const StreamData& stream = o.streams[block_y()];
-  move_up(stream.memory + o.offset, o.taps - o.stride, o.channels, o.time * o.stride,
-          [&](int32_t row, int32_t channel) { return overlapped(o, stream, row + o.time * o.stride, channel); });
+  const int32_t outputs = o.time * o.stride, carried = o.taps - o.stride;
+  float* y = o.y + static_cast<int64_t>(block_y()) * outputs * o.channels;
+  const auto make = [&](int32_t row, int32_t channel) {
+    y[static_cast<int64_t>(row) * o.channels + channel] = overlapped(o, stream, row, channel);
+  };
+  const int32_t early = smaller(outputs, carried);
+  make_and_move(stream.memory + o.offset, carried, o.channels, outputs, early, make,
+                [&](int32_t row, int32_t channel) { return overlapped(o, stream, row + outputs, channel); });
+  make_rest(early, outputs, o.channels, make);
 }
 
 }  // namespace moshi
