@@ -39,6 +39,7 @@ class CudaBackend : public Backend {
   void linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
               bool add) override;
   void embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) override;
+  void embed_sum(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n) override;
   void norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) override;
   void activate(Activation kind, const float* x, float* y, int64_t count, float alpha) override;
   void gate(Activation kind, const float* x, float* y, int64_t n, int64_t h) override;
@@ -90,6 +91,8 @@ class CudaBackend : public Backend {
   Locked card_now() { return Locked(*device_); }
   // y = a.w x, of floats or codes that a names.
   void multiply(const gpu::PackedLayout& layout, Linear a, float* y, int64_t y_stride, int64_t n, bool add);
+  // As many tables as one launch takes, all of one type.
+  void look_up(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add);
   // attend() to floats or codes that a names.
   void attend(const AttentionShape& shape, int layer, const float* qkv, const Rows& rows, Attend a);
   std::shared_ptr<char> weights(size_t bytes);

@@ -136,17 +136,40 @@ void CudaBackend::add_linear_of_gate(const Matrix& w, Activation kind, const flo
 }
 
 void CudaBackend::embed(const Matrix& table, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add) {
-  const char* name = table.type == DType::F32    ? "embed_f32"
-                     : table.type == DType::F16  ? "embed_f16"
-                     : table.type == DType::BF16 ? "embed_bf16"
-                                                 : "embed_q8";
-  const int64_t elements = block_elements(table.type);
-  const int64_t row_bytes = table.table ? stored_bytes(table.type, parts(table.cols, elements) * elements)
-                                        : 16 * gpu::packed_layout(table).chunks;
+  look_up(std::array{Lookup{table, 0}}, ids, id_stride, y, n, add);
+}
+
+void CudaBackend::embed_sum(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y,
+                            int64_t n) {
+  const DType type = tables.front().table.type;
+  if (!std::all_of(tables.begin(), tables.end(), [&](const Lookup& one) { return one.table.type == type; }))
+    return Backend::embed_sum(tables, ids, id_stride, y, n);
+  for (size_t begin = 0; begin < tables.size(); begin += kEmbedMost)
+    look_up(tables.subspan(begin, std::min<size_t>(kEmbedMost, tables.size() - begin)), ids, id_stride, y, n,
+            begin > 0);
+}
+
+void CudaBackend::look_up(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n,
+                          bool add) {
+  const Matrix& first_table = tables.front().table;
+  const char* name = first_table.type == DType::F32    ? "embed_f32"
+                     : first_table.type == DType::F16  ? "embed_f16"
+                     : first_table.type == DType::BF16 ? "embed_bf16"
+                                                       : "embed_q8";
+  Embed a{};
+  for (const auto& [table, place] : tables) {
+    const int64_t elements = block_elements(table.type);
+    const int64_t row_bytes = table.table ? stored_bytes(table.type, parts(table.cols, elements) * elements)
+                                          : 16 * gpu::packed_layout(table).chunks;
+    a.tables[a.count++] = {table.data.get(), row_bytes, whole(table.rows), whole(place)};
+  }
+  a.id_stride = id_stride;
+  a.dim = first_table.cols;
+  a.add = add;
   in_grids(n, [&](int64_t first, int64_t count) {
-    card_now()->launch<decltype(embed_f32)>(name, over(table.cols, count), table.data.get(), row_bytes,
-                                            whole(table.rows), ids + first * id_stride, id_stride,
-                                            y + first * table.cols, table.cols, add);
+    a.ids = ids + first * id_stride;
+    a.y = y + first * a.dim;
+    card_now()->launch<decltype(embed_f32)>(name, over(a.dim, count), a);
   });
 }
 

@@ -11,6 +11,10 @@ uint64_t unique_number() {
   return ++last;
 }
 
+void Backend::embed_sum(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n) {
+  for (const Lookup& one : tables) embed(one.table, ids + one.place, id_stride, y, n, &one != tables.data());
+}
+
 void Backend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) {
   Working memory(*this);
   float* normed = memory.floats(n * w.cols);

@@ -54,6 +54,12 @@ struct Matrix {
   explicit operator bool() const { return data != nullptr; }
 };
 
+// One of the tables that are looked up together, and where its id is among those of a row.
+struct Lookup {
+  Matrix table;
+  int64_t place;
+};
+
 enum class NormKind : uint8_t { Layer, Rms };
 
 struct Norm {
@@ -203,7 +209,9 @@ class Backend {
   virtual void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) = 0;
   // out [n, q] = softmax(q kᵀ / √head_dim) v over the positions each row may see.
   virtual void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) = 0;
-  // Layers and what lies around them, for which a device may have one step: by themselves they are those above.
+  // Operations for which a device may have one step: by themselves they are those above.
+  // y[i] = Σ table[ids[i * id_stride + place]] over all tables, added in their order; all have rows of the same width.
+  virtual void embed_sum(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n);
   // y[n] = w norm(x[n]).
   virtual void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n);
   // y[n] += scale * w x[n]; a null scale means 1.

@@ -30,6 +30,10 @@ Lm::Lm(const Weights& weights, const LmConfig& config, bool live, KvType kv)
   text_embedding_ = load_embedding(weights, "text_emb", config.text_card + 1, dim, 0);
   for (int k = 0; k < config.audio_codebooks; ++k)
     embeddings_.push_back(load_embedding(weights, "emb." + std::to_string(k), config.card + 1, dim, 0));
+  if (!config.norm_embeddings) {
+    for (const Embedding& one : embeddings_) summed_.push_back({one.table, 1 + static_cast<int64_t>(summed_.size())});
+    summed_.push_back({text_embedding_.table, 0});
+  }
   out_norm_ = weights.norm("out_norm", config.temporal.norm, dim);
   text_head_ = load_head(weights, "text_linear", config.text_card_out, dim);
   for (int i = 0; i < config.extra_heads; ++i)
@@ -86,6 +90,10 @@ void Lm::project(const Head& head, const float* x, float* y, int64_t n) const {
 void Lm::run_temporal(const int32_t* tokens, const Rows& rows, float* x) const {
   const int64_t n = rows.count(), streams = config_.streams();
   // Audio codebooks first, text last: float addition in the reference's order.
+  if (!summed_.empty()) {
+    backend_.embed_sum(summed_, tokens, streams, x, n);
+    return temporal_.forward(x, rows);
+  }
   for (int k = 0; k < config_.audio_codebooks; ++k)
     embed(embeddings_[static_cast<size_t>(k)], tokens + 1 + k, streams, x, n, dim(), k > 0);
   embed(text_embedding_, tokens, streams, x, n, dim(), config_.audio_codebooks > 0);

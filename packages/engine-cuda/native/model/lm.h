@@ -81,6 +81,7 @@ class Lm {
   KvType kv_;  // of the temporal ring
   Embedding text_embedding_, depth_text_embedding_;
   std::vector<Embedding> embeddings_, depth_embeddings_;
+  std::vector<Lookup> summed_;  // embeddings_ and text_embedding_, where their rows are summed as they are
   Transformer temporal_;
   std::optional<Transformer> depth_;
   Norm out_norm_;

@@ -35,7 +35,7 @@ Quantizer::Chain Quantizer::load_chain(const Weights& weights, const std::string
     for (int64_t bin = 0; bin < config_.bins; ++bin)
       for (int64_t d = 0; d < dim; ++d)
         table[static_cast<size_t>(bin * dim + d)] /= std::max(usage[static_cast<size_t>(bin)], 1e-5f);
-    chain.codebooks.push_back(weights.pack(table, config_.bins, dim));
+    chain.codebooks.push_back({weights.pack(table, config_.bins, dim), i});
   }
   return chain;
 }
@@ -52,7 +52,7 @@ void Quantizer::encode_chain(const Chain& chain, const float* latent, int64_t fr
   else
     backend_.copy(residual, latent, frames * dim);
   for (int q = 0; q < count; ++q) {
-    const Matrix& table = chain.codebooks[static_cast<size_t>(q)];
+    const Matrix& table = chain.codebooks[static_cast<size_t>(q)].table;
     backend_.nearest(table, residual, codes + q, stride, frames);
     if (q + 1 == count) break;
     backend_.embed(table, codes + q, stride, entry, frames, false);
@@ -71,8 +71,7 @@ void Quantizer::decode_chain(const Chain& chain, const int32_t* codes, int64_t s
   const int64_t dim = config_.dimension;
   Working memory(backend_);
   float* sum = memory.floats(frames * dim);
-  for (int q = 0; q < count; ++q)
-    backend_.embed(chain.codebooks[static_cast<size_t>(q)], codes + q, stride, sum, frames, q > 0);
+  backend_.embed_sum(std::span(chain.codebooks).first(static_cast<size_t>(count)), codes, stride, sum, frames);
   if (chain.output) {
     backend_.linear(chain.output, sum, dim, latent, config_.output, frames, add);
   } else if (add) {

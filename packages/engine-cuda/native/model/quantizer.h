@@ -27,7 +27,7 @@ class Quantizer {
  private:
   struct Chain {
     Matrix input, output;           // absent where the dimensions agree
-    std::vector<Matrix> codebooks;  // [bins, dimension]
+    std::vector<Lookup> codebooks;  // [bins, dimension]
   };
   Chain load_chain(const Weights& weights, const std::string& prefix, int count) const;
   void encode_chain(const Chain& chain, const float* latent, int64_t frames, int count, int32_t* codes,

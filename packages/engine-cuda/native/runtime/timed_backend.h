@@ -95,6 +95,26 @@ class TimedBackend : public Backend {
   }
   void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
+  // Where nothing is counted a device does in one step what it can.
+  void embed_sum(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n) override {
+    counting_ ? Backend::embed_sum(tables, ids, id_stride, y, n) : inner_.embed_sum(tables, ids, id_stride, y, n);
+  }
+  void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) override {
+    counting_ ? Backend::linear_of_norm(w, norm, x, y, n) : inner_.linear_of_norm(w, norm, x, y, n);
+  }
+  void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) override {
+    counting_ ? Backend::add_linear(w, x, scale, y, n) : inner_.add_linear(w, x, scale, y, n);
+  }
+  void add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
+                               const Rows& rows, const float* scale, float* y) override {
+    counting_ ? Backend::add_linear_of_attention(w, shape, layer, qkv, rows, scale, y)
+              : inner_.add_linear_of_attention(w, shape, layer, qkv, rows, scale, y);
+  }
+  void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
+                          int64_t n) override {
+    counting_ ? Backend::add_linear_of_gate(w, kind, x, scale, y, n)
+              : inner_.add_linear_of_gate(w, kind, x, scale, y, n);
+  }
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
   void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
             int32_t* taken) override;

@@ -12,6 +12,8 @@
 #include "cpu/choose.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/packed.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/host/emulated_driver.h"
 #include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "files/tensor_file.h"
@@ -65,8 +67,12 @@ void check_embed(CpuBackend& cpu, DType type, int64_t dim) {
     cpu.embed(table, known.data(), 1, want.data(), kRows, add);
     const Floats got = in_every_order(name, [&](Order order) {
       Floats y = before;
-      gpu::host::launch(launch_of("embed", {2, kRows}, order), kernel, table.data.get(), row_bytes, kEntries,
-                        ids.data(), kStride, y.data(), dim, add);
+      Embed a{};
+      a.ids = ids.data(), a.id_stride = kStride;
+      a.y = y.data(), a.dim = dim;
+      a.count = 1, a.add = add;
+      a.tables[0] = {table.data.get(), row_bytes, kEntries, 0};
+      gpu::host::launch(launch_of("embed", {2, kRows}, order), kernel, a);
       return y;
     });
     expect(got == want, name + (add ? " is added as on the CPU" : " is the CPU's"));
@@ -80,6 +86,45 @@ void check_embed(CpuBackend& cpu, DType type, int64_t dim) {
   for (int i = 0; i < kRows; ++i)
     if (wanted[i] < 0) std::fill_n(want.begin() + i * dim, dim, 0.0f);
   expect(cleared == want, name + ": rows of absent ids alone are cleared");
+}
+
+// So many tables at once, against the CPU, which adds them one by one.
+void check_embed_sum(CpuBackend& cpu, const gpu::host::StandInKernels& kernels, DType type, DType last_type,
+                     int tables) {
+  constexpr int kEntries = 5, kRows = 3, kDim = 70;
+  const std::string name = "GPU sum of " + std::to_string(tables) + " embeddings " + dtype_name(type) +
+                           (last_type == type ? "" : std::string(", the last ") + dtype_name(last_type));
+  std::vector<StoredMatrix> stored;
+  for (int k = 0; k < tables; ++k) {
+    const Floats values = normal(kEntries * kDim);
+    StoredMatrix one{.type = DType::F32, .rows = kEntries, .cols = kDim, .bytes = {}, .scales = {}, .offsets = {}};
+    one.bytes.resize(values.size() * 4);
+    std::memcpy(one.bytes.data(), values.data(), one.bytes.size());
+    stored.push_back(converted(std::move(one), k + 1 < tables ? type : last_type));
+  }
+  // The last table's id comes first, as a text token does.
+  std::vector<int32_t> ids;
+  for (int i = 0; i < kRows * (tables + 1); ++i) ids.push_back(i % 7 == 3 ? -1 : i % kEntries);
+  const auto summed = [&](Backend& backend) {
+    std::vector<Lookup> lookups;
+    for (int k = 0; k < tables; ++k)
+      lookups.push_back({backend.pack_table(stored[static_cast<size_t>(k)]), k + 1 < tables ? k + 1 : 0});
+    Working memory(backend);
+    const int32_t* placed = memory.placed(std::span<const int32_t>(ids));
+    float* y = memory.floats(kRows * kDim);
+    backend.embed_sum(lookups, placed, tables + 1, y, kRows);
+    Floats back(kRows * kDim);
+    backend.read(back.data(), y, kRows * kDim);
+    return back;
+  };
+  const Floats want = summed(cpu);
+  const Floats got = in_every_order(name, [&](Order order) {
+    CudaBackend backend(gpu::host::emulated_driver({.order = order}), {.kernels = kernels.folder()}, 1);
+    return summed(backend);
+  });
+  expect(got == want, name + " is the CPU's");
+  expect(gpu::host::emulated_report().launches == (type == last_type ? (tables + kEmbedMost - 1) / kEmbedMost : tables),
+         name + " takes as few launches as it can");
 }
 
 void check_subtract(CpuBackend& cpu) {
@@ -284,6 +329,11 @@ void check_gpu_steps() {
   CpuBackend cpu(1, "baseline");
   for (const DType type : {DType::F32, DType::F16, DType::BF16, DType::Q8_0})
     for (const int64_t dim : {1, 32, 77, 257}) check_embed(cpu, type, dim);
+  const gpu::host::StandInKernels kernels;
+  for (const int tables : {1, 17, kEmbedMost, kEmbedMost + 3})
+    check_embed_sum(cpu, kernels, DType::BF16, DType::BF16, tables);
+  for (const DType type : {DType::F32, DType::F16, DType::Q8_0}) check_embed_sum(cpu, kernels, type, type, 9);
+  check_embed_sum(cpu, kernels, DType::BF16, DType::Q8_0, 3);
   check_subtract(cpu);
   for (const KvType type : {KvType::F32, KvType::F16, KvType::Q8})
     for (const int head_dim : {8, 20, 64, 136}) {

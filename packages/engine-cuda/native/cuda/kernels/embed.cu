@@ -1,5 +1,6 @@
-// Rows of tables by id: y [n, dim] (+)= row ids[i * id_stride] of a table [entries, dim] whose rows are row_bytes
-// apart. An id outside of the table stands for zeros. Grid (any, n).
+// Rows of tables by id, embed.h says of which. Grid (any, n).
+#include "cuda/kernels/embed.h"
+
 #include "cuda/kernels/elements.h"
 
 namespace moshi {
@@ -31,25 +32,37 @@ struct Q8_0 {
   }
 };
 
+constexpr int kAhead = 8;  // tables whose loads are in flight
+
 template <typename Element>
-GPU_DEVICE void embed(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride,
-                      float* y, int64_t dim, bool add) {
-  const int32_t id = ids[block_y() * id_stride];
-  const bool present = id >= 0 && id < entries;
-  if (!present && add) return;
-  const char* row = table + id * row_bytes;
-  y += block_y() * dim;
-  for (int64_t i = first(); i < dim; i += step()) y[i] = (add ? y[i] : 0.0f) + (present ? Element::load(row, i) : 0.0f);
+GPU_DEVICE void embed(const Embed& a) {
+  const int32_t* ids = a.ids + block_y() * a.id_stride;
+  float* y = a.y + block_y() * a.dim;
+  for (int64_t i = first(); i < a.dim; i += step()) {
+    float sum = a.add ? y[i] : 0.0f;
+    for (int k = 0; k < a.count; k += kAhead) {
+      float values[kAhead];
+      bool present[kAhead];
+      GPU_UNROLL
+      for (int n = 0; n < kAhead; ++n) {
+        present[n] = k + n < a.count;
+        // What does not exist is looked at as what is there, and not used.
+        const EmbedTable& table = a.tables[present[n] ? k + n : k];
+        const int32_t id = ids[table.place];
+        present[n] = present[n] && id >= 0 && id < table.entries;
+        values[n] = present[n] ? Element::load(table.data + id * table.row_bytes, i) : 0;
+      }
+      GPU_UNROLL
+      for (int n = 0; n < kAhead; ++n) sum = present[n] ? sum + values[n] : sum;
+    }
+    y[i] = sum;
+  }
 }
 
 }  // namespace
 
-#define MOSHI_EMBED(Element, element)                                                                           \
-  GPU_KERNEL(1024)                                                                                              \
-  embed_##element(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, \
-                  float* y, int64_t dim, bool add) {                                                            \
-    embed<Element>(table, row_bytes, entries, ids, id_stride, y, dim, add);                                     \
-  }
+#define MOSHI_EMBED(Element, element) \
+  GPU_KERNEL(1024) embed_##element(Embed a) { embed<Element>(a); }
 MOSHI_EMBED(F32, f32)
 MOSHI_EMBED(F16, f16)
 MOSHI_EMBED(Bf16, bf16)

@@ -8,6 +8,7 @@
 #include "cuda/kernels/append.h"
 #include "cuda/kernels/attend.h"
 #include "cuda/kernels/draw.h"
+#include "cuda/kernels/embed.h"
 #include "cuda/kernels/gemm.h"
 #include "cuda/kernels/linear.h"
 #include "cuda/kernels/nearest.h"
@@ -24,14 +25,10 @@ void gate_codes(Activation kind, const float* x, int64_t h, int8_t* codes, Input
 void add_scaled(float* x, const float* update, const float* scale, int64_t dim);
 void add_bias(float* y, const float* bias, int64_t dim);
 void subtract(float* x, const float* y, int64_t count);
-void embed_f32(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
-               int64_t dim, bool add);
-void embed_f16(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
-               int64_t dim, bool add);
-void embed_bf16(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
-                int64_t dim, bool add);
-void embed_q8(const char* table, int64_t row_bytes, int32_t entries, const int32_t* ids, int64_t id_stride, float* y,
-              int64_t dim, bool add);
+void embed_f32(Embed a);
+void embed_f16(Embed a);
+void embed_bf16(Embed a);
+void embed_q8(Embed a);
 void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t dim);
 void attend_f32(Attend a);
 void attend_f16(Attend a);
