@@ -47,7 +47,8 @@ class CpuBackend : public Backend {
   void window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) override;
   void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
                       int64_t channels) override;
-  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) override;
+  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, const float* bias,
+                   float* y) override;
   void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;

@@ -55,7 +55,8 @@ void CpuBackend::scale_channels(const float* x, const float* weight, float* out,
         out[(t * taps + k) * channels + c] = x[t * channels + c] * weight[k * channels + c];
 }
 
-void CpuBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) {
+void CpuBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, const float* bias,
+                             float* y) {
   const int64_t width = shape.taps * shape.channels, step = shape.stride * shape.channels, whole = shape.time * step;
   const int64_t carried = width - step;
   for (const StreamData& stream : streams.host) {
@@ -72,6 +73,7 @@ void CpuBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, c
       for (int64_t i = 0; i < direct; ++i) y[at + i] += columns[i];
       for (int64_t i = direct; i < width; ++i) memory[at + i - whole] += columns[i];
     }
+    if (bias) add_bias(y, bias, shape.time * shape.stride, shape.channels);
     y += whole;
   }
 }

@@ -49,15 +49,20 @@ class CudaBackend : public Backend {
   void clear_absent(const int32_t* ids, int64_t id_stride, float* y, int64_t n, int64_t dim) override;
   bool unfolds() const override { return true; }
   void window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) override;
+  void window_of_activation(Activation kind, float alpha, const ConvWindow& shape, const Streams& streams,
+                            const float* x, float* out) override;
   void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
                       int64_t channels) override;
-  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) override;
+  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, const float* bias,
+                   float* y) override;
   void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
-  void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) override;
+  void linear_with(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t n,
+                   const LinearEnd& end) override;
+  void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n,
+                      Activation after) override;
   void add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
                                const Rows& rows, const float* scale, float* y) override;
-  void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) override;
   void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
                           int64_t n) override;
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;

@@ -106,8 +106,28 @@ void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, floa
   multiply(layout, codes.of(a), y, y_stride, n, add);
 }
 
-void CudaBackend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) {
-  if (!is_quantized(w.type) || norm.kind != NormKind::Rms) return Backend::linear_of_norm(w, norm, x, y, n);
+void CudaBackend::linear_with(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t n,
+                              const LinearEnd& end) {
+  const gpu::PackedLayout layout = gpu::packed_layout(w);
+  if (!has_end(layout.form)) {
+    if (end.bias || end.scale || end.after != Activation::Identity)
+      return Backend::linear_with(w, x, x_stride, y, n, end);
+    return linear(w, x, x_stride, y, w.rows, n, end.adds);
+  }
+  Linear a = gpu::linear_of(layout, w.data.get());
+  a.x = x;
+  a.x_stride = x_stride;
+  a.bias = end.bias;
+  a.gain = end.scale;
+  a.after = end.after;
+  a.alpha = end.alpha;
+  multiply(layout, a, y, w.rows, n, end.adds);
+}
+
+void CudaBackend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n,
+                                 Activation after) {
+  if (!is_quantized(w.type) || norm.kind != NormKind::Rms || after != Activation::Identity)
+    return Backend::linear_of_norm(w, norm, x, y, n, after);
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   Working memory(*this);
   const Codes codes(memory, layout, n);
@@ -115,11 +135,6 @@ void CudaBackend::linear_of_norm(const Matrix& w, const Norm& norm, const float*
   GPU_RUN(*card_now(), rms_norm_codes, shape, x, norm.weight.data(), norm.eps, whole(w.cols), codes.codes,
           codes.scales);
   multiply(layout, codes.of(gpu::linear_of(layout, w.data.get())), y, w.rows, n, false);
-}
-
-void CudaBackend::add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) {
-  if (scale) return Backend::add_linear(w, x, scale, y, n);
-  linear(w, x, w.cols, y, w.rows, n, true);
 }
 
 void CudaBackend::add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
@@ -215,6 +230,11 @@ void CudaBackend::clear_absent(const int32_t* ids, int64_t id_stride, float* y, 
 }
 
 void CudaBackend::window(const ConvWindow& shape, const Streams& streams, const float* x, float* out) {
+  window_of_activation(Activation::Identity, 1, shape, streams, x, out);
+}
+
+void CudaBackend::window_of_activation(Activation kind, float alpha, const ConvWindow& shape, const Streams& streams,
+                                       const float* x, float* out) {
   const Window w{.x = x,
                  .out = out,
                  .streams = streams.data,
@@ -225,7 +245,9 @@ void CudaBackend::window(const ConvWindow& shape, const Streams& streams, const 
                  .taps = shape.taps,
                  .stride = shape.stride,
                  .dilation = shape.dilation,
-                 .replicate = shape.replicate};
+                 .replicate = shape.replicate,
+                 .before = kind,
+                 .alpha = alpha};
   GPU_RUN(*card_now(), window, over(shape.size(), streams.count()), w);
 }
 
@@ -237,8 +259,10 @@ void CudaBackend::scale_channels(const float* x, const float* weight, float* out
   });
 }
 
-void CudaBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) {
+void CudaBackend::overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, const float* bias,
+                              float* y) {
   const OverlapAdd o{.x = columns,
+                     .bias = bias,
                      .y = y,
                      .streams = streams.data,
                      .offset = shape.offset,

@@ -15,18 +15,25 @@ void Backend::embed_sum(std::span<const Lookup> tables, const int32_t* ids, int6
   for (const Lookup& one : tables) embed(one.table, ids + one.place, id_stride, y, n, &one != tables.data());
 }
 
-void Backend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) {
+void Backend::linear_with(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t n,
+                          const LinearEnd& end) {
+  Working memory(*this);
+  float* sums = end.adds ? memory.floats(n * w.rows) : y;
+  linear(w, x, x_stride, sums, w.rows, n, false);
+  if (end.bias) add_bias(sums, end.bias, n, w.rows);
+  if (end.adds) add_scaled(y, sums, end.scale, n, w.rows);
+  if (end.after != Activation::Identity) activate(end.after, y, y, n * w.rows, end.alpha);
+}
+
+void Backend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n, Activation after) {
   Working memory(*this);
   float* normed = memory.floats(n * w.cols);
   this->norm(norm, x, normed, n, w.cols);
-  linear(w, normed, w.cols, y, w.rows, n, false);
+  linear_with(w, normed, w.cols, y, n, {.after = after});
 }
 
 void Backend::add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) {
-  Working memory(*this);
-  float* update = memory.floats(n * w.rows);
-  linear(w, x, w.cols, update, w.rows, n, false);
-  add_scaled(y, update, scale, n, w.rows);
+  linear_with(w, x, w.cols, y, n, {.adds = true, .scale = scale});
 }
 
 void Backend::add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
@@ -43,6 +50,15 @@ void Backend::add_linear_of_gate(const Matrix& w, Activation kind, const float* 
   float* gated = memory.floats(n * w.cols);
   gate(kind, x, gated, n, w.cols);
   add_linear(w, gated, scale, y, n);
+}
+
+void Backend::window_of_activation(Activation kind, float alpha, const ConvWindow& shape, const Streams& streams,
+                                   const float* x, float* out) {
+  const int64_t count = streams.count() * shape.time * shape.channels;
+  Working memory(*this);
+  float* activated = memory.floats(count);
+  activate(kind, x, activated, count, alpha);
+  window(shape, streams, activated, out);
 }
 
 }  // namespace moshi

@@ -54,6 +54,15 @@ struct Matrix {
   explicit operator bool() const { return data != nullptr; }
 };
 
+// What becomes of a linear layer's sums, in this order.
+struct LinearEnd {
+  const float* bias = nullptr;   // [rows], added to them
+  bool adds = false;             // they go on top of what y holds
+  const float* scale = nullptr;  // [rows], of what goes on top; null means 1
+  Activation after = Activation::Identity;
+  float alpha = 1;  // ELU's
+};
+
 // One of the tables that are looked up together, and where its id is among those of a row.
 struct Lookup {
   Matrix table;
@@ -203,8 +212,10 @@ class Backend {
   virtual void scale_channels(const float* x, const float* weight, float* out, int64_t rows, int64_t taps,
                               int64_t channels) = 0;
   // y [streams, time * stride, channels] = the memories, and row t of columns [streams, time, taps, channels] from
-  // t * stride on, summed; what reaches beyond y becomes the memory. A fresh stream's counts as zeros.
-  virtual void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) = 0;
+  // t * stride on, summed; what reaches beyond y becomes the memory. A fresh stream's counts as zeros. A bias
+  // [channels], or null, is added to y at last.
+  virtual void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, const float* bias,
+                           float* y) = 0;
   // qkv [n, q + 2 kv]: rotates q in place, appends k and v to each row's ring.
   virtual void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) = 0;
   // out [n, q] = softmax(q kᵀ / √head_dim) v over the positions each row may see.
@@ -212,8 +223,12 @@ class Backend {
   // Operations for which a device may have one step: by themselves they are those above.
   // y[i] = Σ table[ids[i * id_stride + place]] over all tables, added in their order; all have rows of the same width.
   virtual void embed_sum(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n);
-  // y[n] = w norm(x[n]).
-  virtual void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n);
+  // y[n, w.rows] = after(w x[n] + bias), or, where that adds, after(y[n] + scale * (w x[n] + bias)).
+  virtual void linear_with(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t n,
+                           const LinearEnd& end);
+  // y[n] = after(w norm(x[n])).
+  virtual void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n,
+                              Activation after = Activation::Identity);
   // y[n] += scale * w x[n]; a null scale means 1.
   virtual void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n);
   // y[n] += scale * w attend(qkv[n]).
@@ -222,6 +237,9 @@ class Backend {
   // y[n] += scale * w (act(x[:, :h]) * x[:, h:]) for x [n, 2h].
   virtual void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
                                   int64_t n);
+  // The window of act(x), which is also what the memories then hold.
+  virtual void window_of_activation(Activation kind, float alpha, const ConvWindow& shape, const Streams& streams,
+                                    const float* x, float* out);
   // codes[i * stride] = the row of a packed F32 matrix [bins, dim] nearest to x[i] in Euclidean distance, the first
   // among equals.
   virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) = 0;

@@ -21,21 +21,34 @@ Conv::Conv(const Weights& weights, const std::string& name, const ConvShape& sha
   if (shape.bias) bias_ = weights.values(name + ".bias", shape.out);
 }
 
-void Conv::forward(const Streams& streams, const float* x, int64_t time, float* y) const {
-  if (shape_.kernel == 1) return project(x, shape_.in, streams.count() * time, y);
+void Conv::forward(const Streams& streams, const float* x, int64_t time, float* y, const ConvEnds& ends) const {
+  const bool activates = ends.before != Activation::Identity;
+  Working memory(backend_);
+  if (shape_.kernel == 1) {
+    const int64_t rows = streams.count() * time;
+    const float* input = x;
+    if (activates) {
+      float* activated = memory.floats(rows * shape_.in);
+      backend_.activate(ends.before, x, activated, rows * shape_.in, ends.alpha);
+      input = activated;
+    }
+    return project(input, shape_.in, rows, y, ends);
+  }
   // Sequences of several sessions do not follow each other in steps of a stride.
   const bool unfolded = shape_.dilation > 1 || streams.count() > 1 || backend_.unfolds();
   const ConvWindow shape{offset_,         history(),        time,    shape_.in, shape_.kernel, shape_.stride,
                          shape_.dilation, shape_.replicate, unfolded};
-  Working memory(backend_);
   float* window = memory.floats(streams.count() * shape.size());
-  backend_.window(shape, streams, x, window);
-  project(window, shape.row(), streams.count() * shape.steps(), y);
+  if (activates)
+    backend_.window_of_activation(ends.before, ends.alpha, shape, streams, x, window);
+  else
+    backend_.window(shape, streams, x, window);
+  project(window, shape.row(), streams.count() * shape.steps(), y, ends);
 }
 
-void Conv::project(const float* x, int64_t stride, int64_t rows, float* y) const {
-  backend_.linear(weight_, x, stride, y, shape_.out, rows, false);
-  if (bias_) backend_.add_bias(y, bias_.data(), rows, shape_.out);
+void Conv::project(const float* x, int64_t stride, int64_t rows, float* y, const ConvEnds& ends) const {
+  backend_.linear_with(weight_, x, stride, y, rows,
+                       {.bias = bias_.data(), .adds = ends.adds, .after = ends.after, .alpha = ends.alpha});
 }
 
 ConvTranspose::ConvTranspose(const Weights& weights, const std::string& name, const ConvShape& shape,
@@ -70,8 +83,7 @@ void ConvTranspose::forward(const Streams& streams, const float* x, int64_t time
     backend_.scale_channels(x, per_channel_.data(), columns, rows, shape_.kernel, out);
   else
     backend_.linear(weight_, x, shape_.in, columns, width, rows, false);
-  backend_.overlap_add({offset_, time, out, shape_.kernel, shape_.stride}, streams, columns, y);
-  if (bias_) backend_.add_bias(y, bias_.data(), rows * shape_.stride, out);
+  backend_.overlap_add({offset_, time, out, shape_.kernel, shape_.stride}, streams, columns, bias_.data(), y);
 }
 
 }  // namespace moshi

@@ -30,6 +30,14 @@ struct ConvShape {
   bool replicate = false;  // fill the history with the first input instead of zeros
 };
 
+// What is done on the way into a convolution, and out of it: y = after(conv(before(x))), or, where it adds,
+// after(y + conv(before(x))).
+struct ConvEnds {
+  Activation before = Activation::Identity, after = Activation::Identity;
+  float alpha = 1;  // ELU's
+  bool adds = false;
+};
+
 class Conv {
  public:
   // Reads `name.weight` [out, in, kernel] and `name.bias` [out].
@@ -38,11 +46,11 @@ class Conv {
   int64_t outputs() const { return shape_.out; }
   int stride() const { return shape_.stride; }
   // x [streams, time, in] → y [streams, time / stride, out]; time is a multiple of the stride.
-  void forward(const Streams& streams, const float* x, int64_t time, float* y) const;
+  void forward(const Streams& streams, const float* x, int64_t time, float* y, const ConvEnds& ends = {}) const;
 
  private:
   int64_t history() const { return int64_t{shape_.kernel - 1} * shape_.dilation + 1 - shape_.stride; }
-  void project(const float* x, int64_t stride, int64_t rows, float* y) const;
+  void project(const float* x, int64_t stride, int64_t rows, float* y, const ConvEnds& ends) const;
 
   Backend& backend_;
   ConvShape shape_;

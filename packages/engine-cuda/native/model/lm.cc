@@ -83,8 +83,7 @@ void Lm::embed(const Embedding& embedding, const int32_t* ids, int64_t stride, f
 }
 
 void Lm::project(const Head& head, const float* x, float* y, int64_t n) const {
-  backend_.linear(head.weight, x, head.weight.cols, y, head.weight.rows, n, false);
-  if (head.bias) backend_.add_bias(y, head.bias.data(), n, head.weight.rows);
+  backend_.linear_with(head.weight, x, head.weight.cols, y, n, {.bias = head.bias.data()});
 }
 
 void Lm::run_temporal(const int32_t* tokens, const Rows& rows, float* x) const {

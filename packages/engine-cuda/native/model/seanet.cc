@@ -82,37 +82,34 @@ void Seanet::forward(const Streams& streams, const float* x, int64_t time, int64
   Working memory(backend_);
   const int64_t n = streams.count(), widest = n * this->widest(time, channels);
   float *now = memory.floats(widest), *next = memory.floats(widest), *middle = memory.floats(widest);
-  backend_.copy(now, x, n * time * channels);
-  const auto advance = [&](const auto& conv, int64_t new_time) {
-    conv.forward(streams, now, time, next);
-    time = new_time;
-    channels = conv.outputs();
-    std::swap(now, next);
-  };
-  const auto activate = [&](const float* from, float* to, int64_t width) {
-    backend_.activate(config_.activation, from, to, n * time * width, config_.alpha);
-  };
-  for (const Stage& stage : stages_) {
-    if (std::holds_alternative<Elu>(stage)) {
-      activate(now, now, channels);
-    } else if (const auto* conv = std::get_if<Conv>(&stage)) {
-      advance(*conv, time / conv->stride());
-    } else if (const auto* transposed = std::get_if<ConvTranspose>(&stage)) {
-      advance(*transposed, time * transposed->stride());
-    } else {
-      const Residual& block = std::get<Residual>(stage);
-      activate(now, next, channels);
-      block.first.forward(streams, next, time, middle);
-      activate(middle, middle, block.first.outputs());
-      block.second.forward(streams, middle, time, next);
-      if (block.shortcut) {
-        block.shortcut->forward(streams, now, time, middle);
-        std::swap(now, middle);
+  const auto is_elu = [&](size_t s) { return s < stages_.size() && std::holds_alternative<Elu>(stages_[s]); };
+  // The first stage and the last are convolutions: one reads x, the other writes y.
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    const float* from = s == 0 ? x : now;
+    float* to = s + 1 == stages_.size() ? y : next;
+    // A convolution does what follows it before it ends.
+    const Activation after = is_elu(s + 1) ? config_.activation : Activation::Identity;
+    if (const auto* conv = std::get_if<Conv>(&stages_[s])) {
+      conv->forward(streams, from, time, to, {.after = after, .alpha = config_.alpha});
+      time /= conv->stride();
+      channels = conv->outputs();
+      std::swap(now, next);
+    } else if (const auto* transposed = std::get_if<ConvTranspose>(&stages_[s])) {
+      transposed->forward(streams, from, time, to);
+      time *= transposed->stride();
+      channels = transposed->outputs();
+      std::swap(now, next);
+      if (is_elu(s + 1)) backend_.activate(after, now, now, n * time * channels, config_.alpha);
+    } else if (const auto* block = std::get_if<Residual>(&stages_[s])) {
+      block->first.forward(streams, now, time, middle,
+                           {.before = config_.activation, .after = config_.activation, .alpha = config_.alpha});
+      if (block->shortcut) {
+        block->shortcut->forward(streams, now, time, next);
+        std::swap(now, next);
       }
-      backend_.add_scaled(now, next, nullptr, n * time, channels);
+      block->second.forward(streams, middle, time, now, {.after = after, .alpha = config_.alpha, .adds = true});
     }
   }
-  backend_.copy(y, now, n * time * channels);
 }
 
 }  // namespace moshi

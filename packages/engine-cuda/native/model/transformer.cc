@@ -131,13 +131,11 @@ void Transformer::forward(float* x, const Rows& rows, int set) const {
                                      x);
 
     const Matrix& out = layer.linear_out[s];
-    backend_.linear_of_norm(layer.linear_in[s], layer.norm2, x, wide, n);
-    if (gated_) {
+    backend_.linear_of_norm(layer.linear_in[s], layer.norm2, x, wide, n, gated_ ? Activation::Identity : activation_);
+    if (gated_)
       backend_.add_linear_of_gate(out, activation_, wide, layer.scale2.data(), x, n);
-    } else {
-      backend_.activate(activation_, wide, wide, n * out.cols);
+    else
       backend_.add_linear(out, wide, layer.scale2.data(), x, n);
-    }
   }
 }
 

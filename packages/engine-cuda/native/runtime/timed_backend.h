@@ -90,8 +90,9 @@ class TimedBackend : public Backend {
                       int64_t channels) override {
     inner_.scale_channels(x, weight, out, rows, taps, channels);
   }
-  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, float* y) override {
-    inner_.overlap_add(shape, streams, columns, y);
+  void overlap_add(const ConvOverlap& shape, const Streams& streams, const float* columns, const float* bias,
+                   float* y) override {
+    inner_.overlap_add(shape, streams, columns, bias, y);
   }
   void append(const AttentionShape& shape, int layer, float* qkv, const Rows& rows) override;
   void attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) override;
@@ -99,11 +100,13 @@ class TimedBackend : public Backend {
   void embed_sum(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n) override {
     counting_ ? Backend::embed_sum(tables, ids, id_stride, y, n) : inner_.embed_sum(tables, ids, id_stride, y, n);
   }
-  void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n) override {
-    counting_ ? Backend::linear_of_norm(w, norm, x, y, n) : inner_.linear_of_norm(w, norm, x, y, n);
+  void linear_with(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t n,
+                   const LinearEnd& end) override {
+    counting_ ? Backend::linear_with(w, x, x_stride, y, n, end) : inner_.linear_with(w, x, x_stride, y, n, end);
   }
-  void add_linear(const Matrix& w, const float* x, const float* scale, float* y, int64_t n) override {
-    counting_ ? Backend::add_linear(w, x, scale, y, n) : inner_.add_linear(w, x, scale, y, n);
+  void linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n,
+                      Activation after) override {
+    counting_ ? Backend::linear_of_norm(w, norm, x, y, n, after) : inner_.linear_of_norm(w, norm, x, y, n, after);
   }
   void add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
                                const Rows& rows, const float* scale, float* y) override {
@@ -114,6 +117,11 @@ class TimedBackend : public Backend {
                           int64_t n) override {
     counting_ ? Backend::add_linear_of_gate(w, kind, x, scale, y, n)
               : inner_.add_linear_of_gate(w, kind, x, scale, y, n);
+  }
+  void window_of_activation(Activation kind, float alpha, const ConvWindow& shape, const Streams& streams,
+                            const float* x, float* out) override {
+    counting_ ? Backend::window_of_activation(kind, alpha, shape, streams, x, out)
+              : inner_.window_of_activation(kind, alpha, shape, streams, x, out);
   }
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
   void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,

@@ -31,12 +31,13 @@ struct Input {
 
 // y [n + kBehind, rows + 3], of which nothing but [n, rows] may be touched; the n rows of x from `first` on.
 Floats run(const Layer& layer, const GemmPlan& plan, const Input& in, int first, int n, const Floats* before = nullptr,
-           Order order = kForward) {
+           Order order = kForward, const Ended* end = nullptr) {
   const int64_t y_stride = layer.layout.rows + 3;
   Floats y = before ? *before : Floats(static_cast<size_t>((n + kBehind) * y_stride), kUntouched);
   const float* x = in.x.data() + first * in.stride;
   Codes codes(x, in.stride, n, static_cast<int>(layer.layout.cols));
-  const Linear a = layer.linear(x, in.stride, codes, y.data(), y_stride, before != nullptr);
+  Linear a = layer.linear(x, in.stride, codes, y.data(), y_stride, end ? end->end.adds : before != nullptr);
+  if (end) end->set(a);
   gpu::host::launch({.kernel = gemm_name(layer.layout.form, plan),
                      .grid = {plan.x, plan.y},
                      .threads = plan.threads,
@@ -92,6 +93,13 @@ Floats check_path(const StoredMatrix& s, const Layer& layer, GemmPath path, cons
         off = std::fmax(off, std::fabs(static_cast<double>(before[at]) + all[at] - sums[at]));
       }
     expect(off < 1e-6 * most, name + " adds when told to");
+
+    if (!has_end(layer.layout.form)) continue;
+    for (const End& end : kEnds) {
+      const Ended ended(end, s.rows);
+      const Floats y = run(layer, plan(tile, in.n), in, 0, in.n, &before, kForward, &ended);
+      expect(ended.error(all, before, y, in.n, s.rows, s.rows + 3) < 1e-6, name + ended.name() + " ends as told to");
+    }
   }
   return all;
 }

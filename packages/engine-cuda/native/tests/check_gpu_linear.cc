@@ -69,10 +69,11 @@ void check_codes() {
 
 // y [n, rows] (+)= w x of rows x_stride apart.
 void run(const Layer& layer, const float* x, int64_t x_stride, int n, Floats& y, bool add, Order order = kForward,
-         int split = 0) {
+         int split = 0, const Ended* end = nullptr) {
   Codes codes(x, x_stride, n, static_cast<int>(layer.layout.cols));
   Linear a = layer.linear(x, x_stride, codes, y.data(), layer.layout.rows, add);
   if (split > 0) a.split = split;
+  if (end) end->set(a);
   gpu::host::launch(
       {.kernel = "linear", .grid = {linear_blocks(a.rows, a.split, n)}, .threads = 32 * kLinearWarps, .order = order},
       linear_kernel(layer.layout.form, n), a);
@@ -120,6 +121,14 @@ void check_linear(const StoredMatrix& s) {
     off = std::fmax(off, std::fabs(static_cast<double>(before[i]) + all[i] - sums[i]));
   }
   expect(off < 1e-6 * std::fmax(1, most), name + " adds when told to");
+
+  if (has_codes(layer.layout.form)) return;
+  for (const End& end : kEnds) {
+    const Ended ended(end, rows);
+    Floats y = before;
+    run(layer, x.data(), stride, kLinearMost, y, end.adds, kForward, 0, &ended);
+    expect(ended.error(all, before, y, kLinearMost, rows, rows) < 1e-6, name + ended.name() + " ends as told to");
+  }
 }
 
 // What a matrix takes without any padding.

@@ -33,10 +33,11 @@ std::vector<StreamData> streams_of(std::vector<Floats>& slabs, int call) {
 }
 
 // Three sessions through calls of several lengths, each session fresh at another call.
-void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
+void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate, Activation before) {
   constexpr int kStreams = 3, kOffset = 5;
   const std::string name = "GPU window of " + std::to_string(c.taps) + " taps, stride " + std::to_string(c.stride) +
-                           ", dilation " + std::to_string(c.dilation) + (replicate ? ", replicated" : "");
+                           ", dilation " + std::to_string(c.dilation) + (replicate ? ", replicated" : "") +
+                           (before == Activation::Identity ? "" : ", activated");
   std::vector<Floats> theirs, slabs;
   for (int s = 0; s < kStreams; ++s) slabs.push_back(normal(int64_t{c.past} * c.channels + 2 * kOffset));
   theirs = slabs;
@@ -54,13 +55,16 @@ void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
                            .unfolded = true};
     Floats want(static_cast<size_t>(kStreams * shape.size()));
     // What a session remembers of before it is fresh is anything.
-    cpu.window(shape, {.host = streams_of(theirs, call)}, x.data(), want.data());
+    if (before == Activation::Identity)
+      cpu.window(shape, {.host = streams_of(theirs, call)}, x.data(), want.data());
+    else
+      cpu.window_of_activation(before, 0.7f, shape, {.host = streams_of(theirs, call)}, x.data(), want.data());
     for (const Floats& slab : theirs) want.insert(want.end(), slab.begin(), slab.end());
     const auto at_start = slabs;
     const Floats got = in_every_order(name, [&](Order order) {
       // Whatever lies before and behind in a session's memory is another convolution's.
-      auto before = at_start;
-      const std::vector<StreamData> streams = streams_of(before, call);
+      auto kept = at_start;
+      const std::vector<StreamData> streams = streams_of(kept, call);
       Floats out(static_cast<size_t>(kStreams * shape.size()));
       const Window w{.x = x.data(),
                      .out = out.data(),
@@ -72,13 +76,17 @@ void check_window(CpuBackend& cpu, const ConvCase& c, bool replicate) {
                      .taps = c.taps,
                      .stride = c.stride,
                      .dilation = c.dilation,
-                     .replicate = replicate};
+                     .replicate = replicate,
+                     .before = before,
+                     .alpha = 0.7f};
       gpu::host::launch(launch_of("window", {2, kStreams}, order, 32), window, w);
-      for (const Floats& slab : before) out.insert(out.end(), slab.begin(), slab.end());
-      slabs = before;
+      for (const Floats& slab : kept) out.insert(out.end(), slab.begin(), slab.end());
+      slabs = kept;
       return out;
     });
-    expect(got == want, name + " is the CPU's in call " + std::to_string(call));
+    // Whether a value is activated twice shows far above this.
+    expect(before == Activation::Identity ? got == want : worst(got, want) < 1e-6,
+           name + " is the CPU's in call " + std::to_string(call));
   }
 }
 
@@ -88,9 +96,10 @@ void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
   std::vector<Floats> theirs, slabs;
   for (int s = 0; s < kStreams; ++s) slabs.push_back(normal(int64_t{taps - stride} * channels + 2 * kOffset));
   theirs = slabs;
-  const Floats weight = normal(int64_t{taps} * channels);
+  const Floats weight = normal(int64_t{taps} * channels), bias = normal(channels);
   for (int call = 0; call < 5; ++call) {
     const int times[] = {1, 1, 4, 2, 7}, time = times[call];
+    const float* biased = call % 2 == 1 ? bias.data() : nullptr;
     const Floats x = normal(int64_t{kStreams} * time * channels);
     const int64_t in = int64_t{time} * taps * channels, out = int64_t{time} * stride * channels;
     Floats columns(static_cast<size_t>(kStreams * in)), want(static_cast<size_t>(kStreams * out));
@@ -102,7 +111,7 @@ void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
       return y;
     });
     expect(scaled == columns, "GPU scale_channels is the CPU's");
-    cpu.overlap_add({kOffset, time, channels, taps, stride}, {.host = streams_of(theirs, call)}, columns.data(),
+    cpu.overlap_add({kOffset, time, channels, taps, stride}, {.host = streams_of(theirs, call)}, columns.data(), biased,
                     want.data());
     for (const Floats& slab : theirs) want.insert(want.end(), slab.begin(), slab.end());
     const auto at_start = slabs;
@@ -111,6 +120,7 @@ void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
       const std::vector<StreamData> streams = streams_of(before, call);
       Floats y(static_cast<size_t>(kStreams * out));
       const OverlapAdd o{.x = columns.data(),
+                         .bias = biased,
                          .y = y.data(),
                          .streams = streams.data(),
                          .offset = kOffset,
@@ -145,7 +155,8 @@ void check_gpu_streams() {
                             {6, 37, 7, 1, 1},
                             {2, 100, 3, 1, 1},
                             {8, 70, 16, 8, 1}})
-    for (const bool replicate : {false, true}) check_window(cpu, c, replicate);
+    for (const bool replicate : {false, true})
+      for (const Activation before : {Activation::Identity, Activation::Elu}) check_window(cpu, c, replicate, before);
   check_overlap(cpu, 4, 2, 5);
   check_overlap(cpu, 7, 2, 3);
   check_overlap(cpu, 6, 3, 100);

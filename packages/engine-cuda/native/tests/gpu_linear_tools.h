@@ -126,4 +126,51 @@ inline double error_of(const StoredMatrix& s, const Floats& x, int64_t stride, i
   return error / size;
 }
 
+// What layers over floats may end with, each value where it is named.
+struct End {
+  bool bias, adds, gain;
+  Activation after;
+};
+inline constexpr float kAlpha = 0.7f;
+inline constexpr End kEnds[] = {{true, false, false, Activation::Identity},
+                                {false, true, true, Activation::Identity},
+                                {false, false, false, Activation::Gelu},
+                                {true, true, false, Activation::Elu},
+                                {true, true, true, Activation::Relu}};
+
+// A layer's end, and what it makes of sums.
+struct Ended {
+  Ended(const End& what, int64_t rows) : end(what), bias(normal(rows)), gain(normal(rows)) {}
+  void set(Linear& a) const {
+    a.bias = end.bias ? bias.data() : nullptr;
+    a.gain = end.gain ? gain.data() : nullptr;
+    a.after = end.after;
+    a.alpha = kAlpha;
+  }
+  std::string name() const {
+    return std::string(end.bias ? ", biased" : "") + (end.gain ? ", scaled" : "") + (end.adds ? ", added" : "") +
+           (end.after == Activation::Identity ? "" : ", activated " + std::to_string(static_cast<int>(end.after)));
+  }
+  // The largest difference of y [n, stride] from what those of a layer without an end become on top of `before`.
+  double error(const Floats& sums, const Floats& before, const Floats& y, int n, int64_t rows, int64_t stride) const {
+    double most = 0;
+    for (int i = 0; i < n; ++i)
+      for (int64_t r = 0; r < rows; ++r) {
+        const auto at = static_cast<size_t>(i * stride + r), row = static_cast<size_t>(r);
+        const float sum = sums[at] + (end.bias ? bias[row] : 0.0f);
+        const double v = end.adds ? std::fma(sum, end.gain ? gain[row] : 1.0f, before[at]) : sum;
+        const double want = end.after == Activation::Elu    ? (v > 0 ? v : kAlpha * std::expm1(v))
+                            : end.after == Activation::Gelu ? 0.5 * v * (1 + std::erf(v / std::sqrt(2.0)))
+                            : end.after == Activation::Relu ? std::fmax(v, 0)
+                                                            : v;
+        const double off = std::fabs(want - y[at]) / std::fmax(1, std::fabs(v));
+        if (!(off <= most)) most = std::isnan(off) ? INFINITY : off;
+      }
+    return most;
+  }
+
+  End end;
+  Floats bias, gain;
+};
+
 }  // namespace moshi

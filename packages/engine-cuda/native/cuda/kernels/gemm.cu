@@ -7,6 +7,7 @@
 #include "cuda/gpu.h"
 #include "cuda/kernels/forms.h"
 #include "cuda/kernels/gemm_steps.h"
+#include "cuda/kernels/linear_end.h"
 
 namespace moshi {
 
@@ -81,16 +82,19 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
   GPU_UNROLL
   for (int r = 0; r < part.kR; ++r) {
     const int out = first_row + part.row(r);
-    if (out >= a.rows) continue;
-    const float scale = Form::kRowScale ? reinterpret_cast<const float*>(a.scales)[out] : 1.0f;
     GPU_UNROLL
     for (int c = 0; c < part.kC; ++c) {
       const int i = first_column + part.column(c);
-      if (i >= n) continue;
-      float* y = a.y + i * a.y_stride + out;
-      *y = multiply_add(part.sums[r][c], scale, a.add ? *y : 0.0f);
+      if (out < a.rows && i < n) put_sum<Form>(a, out, part.sums[r][c], a.y + i * a.y_stride + out);
     }
   }
+  // Another turn, since so many activations side by side would be most of the kernel.
+  if (Form::kCodes || a.after == Activation::Identity) return;
+  for (int r = 0; r < part.kR; ++r)
+    for (int c = 0; c < part.kC; ++c) {
+      const int out = first_row + part.row(r), i = first_column + part.column(c);
+      if (out < a.rows && i < n) activate_sum<Form>(a, a.y + i * a.y_stride + out);
+    }
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "cuda/gpu.h"
 #include "cuda/kernels/forms.h"
+#include "cuda/kernels/linear_end.h"
 
 namespace moshi {
 
@@ -99,8 +100,8 @@ GPU_DEVICE void linear(const Linear& a) {
   float total = 0;
   for (int part = 0; part < a.split; ++part) total += parts[(group * a.split + part) * kSums + of_group];
   float* y = a.y + i * a.y_stride + out;
-  const float scale = Form::kRowScale ? reinterpret_cast<const float*>(a.scales)[out] : 1.0f;
-  *y = multiply_add(total, scale, a.add ? *y : 0.0f);
+  put_sum<Form>(a, out, total, y);
+  activate_sum<Form>(a, y);
 }
 
 // Blocks to a multiprocessor: five leave a thread 96 registers, four 128; with fewer the many rows would spill some.

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/activation.h"
+
 namespace moshi {
 
 // How weights lie in the GPU's memory; cuda/packed.h says what that means.
@@ -11,6 +13,11 @@ enum class LinearForm : uint8_t { F32, F16, BF16, Q8_0, I8, U8, Q4_0, U4, Q4_K }
 
 constexpr bool has_codes(LinearForm form) {
   return form >= LinearForm::Q8_0;
+}
+
+// Whether a layer's sums may end as LinearEnd of model/backend.h says: the codec's, which run in floats.
+constexpr bool has_end(LinearForm form) {
+  return form == LinearForm::F32 || form == LinearForm::F16;
 }
 
 // In that order, each with what its kernels are called by: linear_f32_1 … linear_q4_k_8, for so many rows of x.
@@ -49,6 +56,10 @@ struct Linear {
   float group_share;           // groups / blocks
   int32_t split;               // warps that share a row: 1, 2 or 4
   bool add;                    // to what y holds
+  // Beside that, for forms that have an end.
+  const float *bias = nullptr, *gain = nullptr;  // [rows]: what is added to a sum, and what it is then multiplied with
+  Activation after = Activation::Identity;
+  float alpha = 1;  // ELU's
 };
 
 inline constexpr int kLinearMost = 8;   // rows of x in one launch

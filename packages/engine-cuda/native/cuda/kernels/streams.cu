@@ -3,6 +3,7 @@
 // they are made by the block that then moves it on, for some channels at a time. No other block looks at it.
 #include "cuda/kernels/streams.h"
 
+#include "cuda/kernels/activated.h"
 #include "cuda/kernels/elements.h"
 
 namespace moshi {
@@ -16,6 +17,8 @@ struct Sequence {
   const float *memory, *x;
   int32_t past, channels;
   bool fresh, replicate;
+  Activation before;
+  float alpha;
 
   GPU_DEVICE Sequence(const Window& w, const StreamData& stream)
       : memory(stream.memory + w.offset),
@@ -23,12 +26,14 @@ struct Sequence {
         past(w.past),
         channels(w.channels),
         fresh(stream.fresh != 0),
-        replicate(w.replicate) {}
+        replicate(w.replicate),
+        before(w.before),
+        alpha(w.alpha) {}
 
   GPU_DEVICE float at(int32_t row, int32_t channel) const {
-    if (row >= past) return x[static_cast<int64_t>(row - past) * channels + channel];
-    if (fresh) return replicate ? x[channel] : 0.0f;
-    return memory[static_cast<int64_t>(row) * channels + channel];
+    if (row < past && !fresh) return memory[static_cast<int64_t>(row) * channels + channel];
+    if (row < past && !replicate) return 0.0f;
+    return activated(before, x[row < past ? channel : static_cast<int64_t>(row - past) * channels + channel], alpha);
   }
 };
 
@@ -126,7 +131,8 @@ GPU_KERNEL(1024) overlap_add(OverlapAdd o) {
   const int32_t outputs = o.time * o.stride, carried = o.taps - o.stride;
   float* y = o.y + static_cast<int64_t>(block_y()) * outputs * o.channels;
   const auto make = [&](int32_t row, int32_t channel) {
-    y[static_cast<int64_t>(row) * o.channels + channel] = overlapped(o, stream, row, channel);
+    const float sum = overlapped(o, stream, row, channel);
+    y[static_cast<int64_t>(row) * o.channels + channel] = o.bias ? sum + o.bias[channel] : sum;
   };
   const int32_t early = smaller(outputs, carried);
   make_and_move(stream.memory + o.offset, carried, o.channels, outputs, early, make,
