@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/cpu_topology.h"
+#include "cuda/kernels/gemm.h"
 #include "model/convert.h"
 
 namespace moshi {
@@ -16,7 +17,8 @@ constexpr int64_t kPiece = int64_t{16} << 20;
 
 CudaBackend::CudaBackend(std::shared_ptr<const DriverApi> driver, const CardOptions& options, int threads)
     : device_(std::make_shared<Device>(std::move(driver), options)),
-      pool_(threads > 0 ? threads : suitable_threads()) {}
+      pool_(threads > 0 ? threads : suitable_threads()),
+      arrived_(allocate(kGemmSharing)) {}
 
 CudaBackend::~CudaBackend() = default;
 

@@ -105,6 +105,7 @@ class CudaBackend : public Backend {
   std::shared_ptr<Device> device_;
   ThreadPool pool_;
   Workspace workspace_;
+  Buffer arrived_;  // what the blocks of one launch count, zeros between launches
 };
 
 }  // namespace moshi

@@ -83,8 +83,14 @@ void CudaBackend::multiply(const gpu::PackedLayout& layout, Linear a, float* y, 
     return card->launch<decltype(linear_f32_1)>(linear_name(layout.form, whole(n)), shape, a);
   }
   const GemmPlan plan = gemm_plan(layout.form, card->arch(), a.rows, a.cols, whole(n));
-  const LaunchShape shape{
-      .grid = {plan.x, plan.y}, .threads = plan.threads, .shared_bytes = static_cast<size_t>(plan.shared_bytes)};
+  const LaunchShape shape{.grid = {plan.x, plan.y, plan.z},
+                          .threads = plan.threads,
+                          .shared_bytes = static_cast<size_t>(plan.shared_bytes)};
+  Working memory(*this);
+  if (plan.z > 1) {
+    a.parts = memory.floats(gemm_parts_floats(plan, a.cols));
+    a.arrived = reinterpret_cast<int32_t*>(arrived_.data());
+  }
   card->launch<decltype(gemm_f32_32x32)>(gemm_name(layout.form, plan), shape, a, whole(n));
 }
 

@@ -122,6 +122,21 @@ GPU_DEVICE void grid_barrier(int* arrived, int round) {
   barrier();
 }
 
+// Whether the calling block is the last of so many to come here; it then sees what all of them wrote before. arrived:
+// an int of the device, zero before and after.
+GPU_DEVICE bool last_to_come(int* arrived, int blocks) {
+  GPU_SHARED(int, before, 1);
+  barrier();
+  if (thread() == 0) {
+    fence();
+    before[0] = atomic_add(arrived, 1);
+    if (before[0] + 1 == blocks) *arrived = 0;
+    fence();
+  }
+  barrier();
+  return before[0] + 1 == blocks;
+}
+
 // e^x to 3e-7 for finite x. What rounding takes from x log2(e) is put back as a factor: at -80 it would cost 5e-6.
 GPU_DEVICE float exponential(float x) {
   const float whole = x * 1.44269504f;

@@ -38,13 +38,19 @@ Floats run(const Layer& layer, const GemmPlan& plan, const Input& in, int first,
   Codes codes(x, in.stride, n, static_cast<int>(layer.layout.cols));
   Linear a = layer.linear(x, in.stride, codes, y.data(), y_stride, end ? end->end.adds : before != nullptr);
   if (end) end->set(a);
+  Floats given(static_cast<size_t>(gemm_parts_floats(plan, a.cols)), NAN);
+  std::vector<int32_t> arrived(static_cast<size_t>(plan.x * plan.y));
+  a.parts = given.data();
+  a.arrived = arrived.data();
   gpu::host::launch({.kernel = gemm_name(layer.layout.form, plan),
-                     .grid = {plan.x, plan.y},
+                     .grid = {plan.x, plan.y, plan.z},
                      .threads = plan.threads,
                      .shared_bytes = static_cast<size_t>(plan.shared_bytes),
                      .order = order,
                      .shared_limit = kMostShared},
                     gemm_kernel(layer.layout.form, plan), a, n);
+  expect(std::count(arrived.begin(), arrived.end(), 0) == plan.x * plan.y,
+         "those who share a tile leave its count at 0");
   return y;
 }
 
@@ -82,6 +88,16 @@ Floats check_path(const StoredMatrix& s, const Layer& layer, GemmPath path, cons
     for (const Order order : kOthers)
       if (s.cols > 200) ordered &= run(layer, plan(tile, in.n), in, 0, in.n, nullptr, order) == all;
     expect(ordered, name + ": the order of threads changes no bit");
+
+    // Blocks with one part and with several, and as many as there are parts.
+    const int parts =
+        path == GemmPath::Plain && !has_codes(layer.layout.form) ? gemm_parts(static_cast<int>(s.cols)) : 1;
+    for (const int sharing : {2, 3, parts})
+      for (const Order order : {kForward, kOthers[0], kOthers[1]})
+        if (sharing > 1 && sharing <= parts)
+          expect(run(layer, gemm_plan_with(layer.layout.form, path, tile, rows, in.n, sharing), in, 0, in.n, nullptr,
+                     order) == all,
+                 name + ": " + std::to_string(sharing) + " blocks to a tile change no bit");
 
     const Floats before = normal(static_cast<int64_t>(all.size()));
     const Floats sums = run(layer, plan(tile, in.n), in, 0, in.n, &before);
@@ -130,15 +146,18 @@ void check_plan() {
   for (const LinearForm form : {LinearForm::F32, LinearForm::BF16, LinearForm::Q8_0, LinearForm::Q4_K})
     for (const int arch : {61, 75, 80, 120})
       for (const int rows : {1, 32, 33, 512, 4096, 22528})
-        for (const int n : {9, 32, 33, 160, 1920 * 8}) {
-          const GemmPlan plan = gemm_plan(form, arch, rows, 100, n);
+        for (const auto& [cols, n] :
+             {std::pair{100, 9}, {3072, 16}, {100, 32}, {1280, 33}, {11264, 160}, {384, 480}, {100, 1920 * 8}}) {
+          const GemmPlan plan = gemm_plan(form, arch, rows, cols, n);
           const GemmTile tile = gemm_tiles(plan.path).tiles[plan.tile];
           const std::string name = std::string("the plan of ") + gemm_name(form, plan) + " for " +
                                    std::to_string(rows) + " rows by " + std::to_string(n);
+          expect(plan.z >= 1 && plan.z <= gemm_parts(cols) && (plan.z == 1 || plan.x * plan.y * plan.z <= kGemmSharing),
+                 name + " has blocks enough for its columns, and places where they count");
           expect(plan.x * tile.columns >= n && (plan.x - 1) * tile.columns < n && plan.y * tile.rows >= rows &&
                      (plan.y - 1) * tile.rows < rows,
                  name + " covers all, and nothing twice");
-          expect(plan.path == gemm_plan(form, arch, rows, 100, 9).path, name + " has the path of all numbers of rows");
+          expect(plan.path == gemm_plan(form, arch, rows, cols, 9).path, name + " has the path of all numbers of rows");
           const GemmPath best = arch >= 80 ? GemmPath::Mma80 : arch >= 75 ? GemmPath::Mma75 : GemmPath::Plain;
           expect(plan.path == (has_codes(form) ? best : plan.path) && plan.path <= best,
                  name + " takes what GPU " + std::to_string(arch) + " has");

@@ -9,6 +9,9 @@
 
 #include "core/error.h"
 #include "cpu/choose.h"
+#include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
+#include "cuda/host/emulated_driver.h"
 #include "cuda/host/sanitizers.h"
 #include "tests/checks.h"
 #include "tests/gpu_linear_tools.h"
@@ -131,6 +134,42 @@ void check_linear(const StoredMatrix& s) {
   }
 }
 
+// The backend's layers with their ends, against the CPU's one after the other, for few rows and for many.
+void check_layers(CpuBackend& cpu, const gpu::host::StandInKernels& kernels) {
+  constexpr int64_t kOut = 40, kIn = 320;
+  CudaBackend gpu(gpu::host::emulated_driver(), {.kernels = kernels.folder()}, 1);
+  for (const DType type : {DType::F32, DType::F16, DType::BF16, DType::Q8_0})
+    for (const int n : {3, 20}) {
+      const StoredMatrix s = random_matrix(type, kOut, kIn);
+      const Floats x = normal(n * kIn), before = normal(n * kOut), bias = normal(kOut), scale = normal(kOut);
+      const auto run = [&](Backend& backend, const End& what) {
+        const Matrix w = backend.pack(s);
+        Working memory(backend);
+        const LinearEnd end{.bias = what.bias ? memory.placed(std::span(bias)) : nullptr,
+                            .adds = what.adds,
+                            .scale = what.gain ? memory.placed(std::span(scale)) : nullptr,
+                            .after = what.after,
+                            .alpha = kAlpha};
+        float* y = memory.placed(std::span(before));
+        backend.linear_with(w, memory.placed(std::span(x)), kIn, y, n, end);
+        Floats out(before.size());
+        backend.read(out.data(), y, n * kOut);
+        return out;
+      };
+      for (const End& what : kEnds) {
+        const std::string name = name_of(s) + Ended(what, 1).name() + ", " + std::to_string(n) + " rows";
+        const int launches = gpu::host::emulated_report().launches;
+        const Floats got = run(gpu, what);
+        const int taken = gpu::host::emulated_report().launches - launches;
+        const Floats want = run(cpu, what);
+        double off = 0;
+        for (size_t i = 0; i < want.size(); ++i) off = std::fmax(off, std::fabs(got[i] - want[i]));
+        expect(off < (type == DType::Q8_0 ? 2e-3 : 5e-4), name + " agrees with the CPU but for " + std::to_string(off));
+        if (type == DType::F32 || type == DType::F16) expect(taken == 1, name + " takes one launch");
+      }
+    }
+}
+
 // What a matrix takes without any padding.
 int64_t least_bytes(const StoredMatrix& s) {
   if (s.type == DType::U8) return s.rows * s.cols * s.bits / 8 + static_cast<int64_t>(s.scales.size()) * 8;
@@ -237,6 +276,8 @@ void check_gpu_linear() {
   check_bytes();
   check_refusals();
   check_splits();
+  CpuBackend cpu(1, "baseline");
+  check_layers(cpu, gpu::host::StandInKernels());
   for (const Kind& kind : kKinds) {
     const int64_t rows[] = {1, 7, 33, 129};
     for (size_t i = 0; i < 4; ++i) {

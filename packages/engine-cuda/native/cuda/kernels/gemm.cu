@@ -1,9 +1,10 @@
 // Linear layers for many rows of x, by plain arithmetic: y [n, y_stride] (+)= x [n] times w [rows, cols] of
-// cuda/packed.h. Grid (tiles of x, tiles of w), blocks of 128 threads; neighbours in the grid read the same of w.
+// cuda/packed.h. Grid (tiles of x, tiles of w, blocks that share a tile's columns), blocks of 128 threads; neighbours
+// in the grid read the same of w.
 //
 // Thread t has rows t % 8 + 8 r and columns t / 8 + 16 c of a tile: what a warp reads together lies on different banks,
-// and what it writes side by side. A sum goes over columns one by one, over codes block by block: its order is the same
-// in every tile.
+// and what it writes side by side. A sum goes over the columns of a part one by one and then over the parts, over codes
+// block by block: its order is the same in every tile.
 #include "cuda/gpu.h"
 #include "cuda/kernels/forms.h"
 #include "cuda/kernels/gemm_steps.h"
@@ -48,8 +49,65 @@ struct Part {
     return sum;
   }
 
+  // Calls each(sum, number) for all sums.
+  template <typename Each>
+  GPU_DEVICE void for_sums(Each each) {
+    GPU_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      GPU_UNROLL
+      for (int c = 0; c < kC; ++c) each(sums[r][c], r * kC + c);
+    }
+  }
+
   Sum sums[kR][kC] = {};
 };
+
+constexpr int kPartSteps = kGemmPart / 16;
+
+// Adds up a tile of a layer over floats; false where another block has the rest to do.
+template <typename Form, int kRows, int kColumns>
+GPU_DEVICE bool add_parts(const Linear& a, int n, int first_row, int first_column,
+                          Part<float, kRows, kColumns>& total) {
+  const int steps = (a.cols + 15) / 16, parts = (steps + kPartSteps - 1) / kPartSteps;
+  const int begin = parts * block_z() / blocks_z(), end = parts * (block_z() + 1) / blocks_z();
+  const bool alone = blocks_z() == 1;
+  const int tile = block_y() * blocks_x() + block_x();
+  // [parts][sums][threads] of the tile: a thread takes back what those in its place have left.
+  float* places = alone ? nullptr : a.parts + static_cast<int64_t>(tile) * parts * kRows * kColumns + thread();
+  Part<float, kRows, kColumns> part;
+  const auto add_step = [&](const Shared<kRows>& w, const Shared<kColumns>& x, int turn, int step) {
+    GPU_UNROLL
+    for (int q = 0; q < kQuads; ++q) part.add(w, x, turn, q);
+    if ((step + 1) % kPartSteps != 0 && step + 1 != steps) return;
+    const int64_t place = static_cast<int64_t>(step / kPartSteps) * kRows * kColumns;
+    part.for_sums([&](float& sum, int i) {
+      if (alone)
+        total.sums[i / part.kC][i % part.kC] += sum;
+      else
+        places[place + i * kGemmThreads] = sum;
+      sum = 0;
+    });
+  };
+  for_steps<Form, kRows, kColumns>(a, n, first_row, first_column, begin * kPartSteps,
+                                   end == parts ? steps : end * kPartSteps, add_step);
+  if (alone) return true;
+  if (!last_to_come(a.arrived + tile, blocks_z())) return false;
+  // Parts whose loads are in flight.
+  constexpr int kSums = kRows * kColumns / kGemmThreads, kAhead = 64 / kSums;
+  for (int p = 0; p < parts; p += kAhead) {
+    float values[kAhead][kSums];
+    GPU_UNROLL
+    for (int k = 0; k < kAhead; ++k) {
+      const float* theirs = places + static_cast<int64_t>(p + k < parts ? p + k : p) * kRows * kColumns;
+      GPU_UNROLL
+      for (int i = 0; i < kSums; ++i) values[k][i] = theirs[i * kGemmThreads];
+    }
+    GPU_UNROLL
+    for (int k = 0; k < kAhead; ++k)
+      if (p + k < parts) total.for_sums([&](float& sum, int i) { sum += values[k][i]; });
+  }
+  return true;
+}
 
 template <typename Form, int kRows, int kColumns>
 GPU_DEVICE void gemm(const Linear& a, int n) {
@@ -72,11 +130,7 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
                                         }
                                       });
   } else {
-    for_steps<Form, kRows, kColumns>(a, n, first_row, first_column,
-                                     [&](const Shared<kRows>& w, const Shared<kColumns>& x, int turn) {
-                                       GPU_UNROLL
-                                       for (int q = 0; q < kQuads; ++q) part.add(w, x, turn, q);
-                                     });
+    if (!add_parts<Form, kRows, kColumns>(a, n, first_row, first_column, part)) return;
   }
 
   GPU_UNROLL

@@ -64,23 +64,33 @@ constexpr int gemm_shared_bytes(LinearForm form, GemmPath path, GemmTile tile) {
   return gemm_stages(kGemmShared, stage) * stage;
 }
 
+// Plain layers over floats add up parts of so many columns each for itself, then the parts in their order. So a tile's
+// columns can be shared among blocks, of which the last to come joins the parts, and no bit depends on how many share.
+inline constexpr int kGemmPart = 128;
+constexpr int gemm_parts(int cols) {
+  return (cols + kGemmPart - 1) / kGemmPart;
+}
+
 struct GemmPlan {
   GemmPath path;
   int tile;  // which of the path's
-  int x, y;  // blocks of the grid
+  int x, y;  // tiles: blocks of the grid
+  int z;     // blocks that share a tile's columns
   int threads;
   int shared_bytes;  // beyond 48 kB for Mma80, never beyond 99
 };
 
-// With a given tile.
-constexpr GemmPlan gemm_plan_with(LinearForm form, GemmPath path, int tile, int rows, int n) {
+// With a given tile, whose columns so many blocks share.
+constexpr GemmPlan gemm_plan_with(LinearForm form, GemmPath path, int tile, int rows, int n, int sharing = 1) {
   const GemmTile t = gemm_tiles(path).tiles[tile];
-  return {path,
-          tile,
-          (n + t.columns - 1) / t.columns,
-          (rows + t.rows - 1) / t.rows,
-          t.threads,
-          gemm_shared_bytes(form, path, t)};
+  return {path,    tile,      (n + t.columns - 1) / t.columns, (rows + t.rows - 1) / t.rows,
+          sharing, t.threads, gemm_shared_bytes(form, path, t)};
+}
+
+// Floats that blocks give each other.
+constexpr int64_t gemm_parts_floats(const GemmPlan& plan, int cols) {
+  const GemmTile tile = gemm_tiles(plan.path).tiles[plan.tile];
+  return plan.z == 1 ? 0 : int64_t{plan.x} * plan.y * gemm_parts(cols) * tile.rows * tile.columns;
 }
 
 // What multiplies on the generation that the image is for, whatever n.
@@ -93,6 +103,8 @@ constexpr GemmPath gemm_path(LinearForm form, int arch, int rows, int cols) {
 
 // So many blocks keep a GPU busy; where there would be fewer, smaller ones are worth what they read twice.
 inline constexpr int kGemmBlocks = 128;
+// Blocks that share columns are short of breath: several of them on a multiprocessor wait side by side.
+inline constexpr int kGemmSharing = 3 * kGemmBlocks;
 
 // Every tile of a path adds in the same order, so that a row of x gets the same bits in any company.
 constexpr GemmPlan gemm_plan(LinearForm form, int arch, int rows, int cols, int n) {
@@ -101,7 +113,11 @@ constexpr GemmPlan gemm_plan(LinearForm form, int arch, int rows, int cols, int 
   const auto busy = [](const GemmPlan& p) { return p.x * p.y >= kGemmBlocks; };
   if (path == GemmPath::Plain) {
     const GemmPlan large = plan(rows <= 32 ? 1 : 0);
-    return n > 32 && busy(large) ? large : plan(2);
+    if (n > 32 && busy(large)) return large;
+    const GemmPlan small = plan(2);
+    if (has_codes(form) || busy(small)) return small;
+    const int most = kGemmSharing / (small.x * small.y), parts = gemm_parts(cols);
+    return gemm_plan_with(form, path, 2, rows, n, parts < most ? parts : most);
   }
   // The last two are for many and for few rows of x.
   const int few = gemm_tiles(path).count - 1;

@@ -159,28 +159,28 @@ GPU_DEVICE void for_blocks(const Linear& a, int n, int first_row, int first_colu
   }
 }
 
-// The same for float weights: multiply(w, x, turn) for every step.
+// The same for float weights: multiply(w, x, turn, step) for every step [begin, end).
 template <typename Form, int kRows, int kColumns, typename Multiply>
-GPU_DEVICE void for_steps(const Linear& a, int n, int first_row, int first_column, Multiply multiply) {
+GPU_DEVICE void for_steps(const Linear& a, int n, int first_row, int first_column, int begin, int end,
+                          Multiply multiply) {
   GPU_SHARED(Int4, quads_w, kTurns * kRows * kApart);
   GPU_SHARED(Int4, quads_x, kTurns * kColumns * kApart);
   const Shared<kRows> shared_w{quads_w};
   const Shared<kColumns> shared_x{quads_x};
   Weights<Form, kRows> w;
   Inputs<false, kColumns> x;
-  w.load(a, first_row, 0);
-  x.load(a, n, first_column, 0);
-  const int steps = (a.chunks + w.kChunks - 1) / w.kChunks;
-  for (int step = 0; step < steps; ++step) {
+  w.load(a, first_row, begin);
+  x.load(a, n, first_column, begin);
+  for (int step = begin; step < end; ++step) {
     const int turn = step % kTurns;
     w.store(shared_w, turn);
     x.store(shared_x, turn);
     barrier();
-    if (step + 1 < steps) {
+    if (step + 1 < end) {
       w.load(a, first_row, step + 1);
       x.load(a, n, first_column, step + 1);
     }
-    multiply(shared_w, shared_x, turn);
+    multiply(shared_w, shared_x, turn, step);
   }
 }
 

@@ -60,6 +60,10 @@ struct Linear {
   const float *bias = nullptr, *gain = nullptr;  // [rows]: what is added to a sum, and what it is then multiplied with
   Activation after = Activation::Identity;
   float alpha = 1;  // ELU's
+  // Where several blocks share the columns of a tile, see cuda/kernels/gemm.h: what they give each other, and how many
+  // have come, [tiles] of zeros that are zeros again in the end.
+  float* parts = nullptr;
+  int32_t* arrived = nullptr;
 };
 
 inline constexpr int kLinearMost = 8;   // rows of x in one launch
