@@ -66,6 +66,7 @@ class CudaBackend : public Backend {
   void add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
                           int64_t n) override;
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
+  void take_nearest(const Matrix& table, float* x, int32_t* codes, int64_t stride, int64_t n) override;
   void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
             int32_t* taken) override;
 
@@ -100,6 +101,8 @@ class CudaBackend : public Backend {
   void look_up(std::span<const Lookup> tables, const int32_t* ids, int64_t id_stride, float* y, int64_t n, bool add);
   // attend() to floats or codes that a names.
   void attend(const AttentionShape& shape, int layer, const float* qkv, const Rows& rows, Attend a);
+  // rest: what the nearest are taken off, x or null.
+  void find_nearest(const Matrix& table, const float* x, float* rest, int32_t* codes, int64_t stride, int64_t n);
   std::shared_ptr<char> weights(size_t bytes);
 
   std::shared_ptr<Device> device_;

@@ -353,12 +353,22 @@ void CudaBackend::add_linear_of_attention(const Matrix& w, const AttentionShape&
 }
 
 void CudaBackend::nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) {
+  find_nearest(table, x, nullptr, codes, stride, n);
+}
+
+void CudaBackend::take_nearest(const Matrix& table, float* x, int32_t* codes, int64_t stride, int64_t n) {
+  find_nearest(table, x, x, codes, stride, n);
+}
+
+void CudaBackend::find_nearest(const Matrix& table, const float* x, float* rest, int32_t* codes, int64_t stride,
+                               int64_t n) {
   const int bins = whole(table.rows), count = nearest_parts_of(bins);
   Working memory(*this);
   const Nearest a{.table = reinterpret_cast<const float*>(table.data.get()),
                   .x = x,
                   .parts = memory.array<Candidate>(n * count),
                   .codes = codes,
+                  .rest = rest,
                   .row_floats = 4 * gpu::packed_layout(table).chunks,
                   .code_stride = stride,
                   .bins = bins,

@@ -61,4 +61,12 @@ void Backend::window_of_activation(Activation kind, float alpha, const ConvWindo
   window(shape, streams, activated, out);
 }
 
+void Backend::take_nearest(const Matrix& table, float* x, int32_t* codes, int64_t stride, int64_t n) {
+  Working memory(*this);
+  float* found = memory.floats(n * table.cols);
+  nearest(table, x, codes, stride, n);
+  embed(table, codes, stride, found, n, false);
+  subtract(x, found, n * table.cols);
+}
+
 }  // namespace moshi

@@ -243,6 +243,8 @@ class Backend {
   // codes[i * stride] = the row of a packed F32 matrix [bins, dim] nearest to x[i] in Euclidean distance, the first
   // among equals.
   virtual void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) = 0;
+  // The same, and what was found is taken off x [n, dim].
+  virtual void take_nearest(const Matrix& table, float* x, int32_t* codes, int64_t stride, int64_t n);
   // A token for each row of logits [n, card], which penalties and favors change: what was drawn, and what is taken.
   // `recent` holds the tokens that rows point at.
   virtual void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,

@@ -46,17 +46,16 @@ void Quantizer::encode_chain(const Chain& chain, const float* latent, int64_t fr
   const int64_t dim = config_.dimension;
   Working memory(backend_);
   float* residual = memory.floats(frames * dim);
-  float* entry = memory.floats(frames * dim);
   if (chain.input)
     backend_.linear(chain.input, latent, config_.input, residual, dim, frames, false);
   else
     backend_.copy(residual, latent, frames * dim);
   for (int q = 0; q < count; ++q) {
     const Matrix& table = chain.codebooks[static_cast<size_t>(q)].table;
-    backend_.nearest(table, residual, codes + q, stride, frames);
-    if (q + 1 == count) break;
-    backend_.embed(table, codes + q, stride, entry, frames, false);
-    backend_.subtract(residual, entry, frames * dim);
+    if (q + 1 < count)
+      backend_.take_nearest(table, residual, codes + q, stride, frames);
+    else
+      backend_.nearest(table, residual, codes + q, stride, frames);
   }
 }
 

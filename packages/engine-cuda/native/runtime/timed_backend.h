@@ -124,6 +124,9 @@ class TimedBackend : public Backend {
               : inner_.window_of_activation(kind, alpha, shape, streams, x, out);
   }
   void nearest(const Matrix& table, const float* x, int32_t* codes, int64_t stride, int64_t n) override;
+  void take_nearest(const Matrix& table, float* x, int32_t* codes, int64_t stride, int64_t n) override {
+    counting_ ? Backend::take_nearest(table, x, codes, stride, n) : inner_.take_nearest(table, x, codes, stride, n);
+  }
   void draw(const DrawData* rows, const int32_t* recent, float* logits, int64_t n, int64_t card, int32_t* drawn,
             int32_t* taken) override;
   void share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) override;

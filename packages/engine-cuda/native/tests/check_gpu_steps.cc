@@ -261,8 +261,10 @@ int32_t nearest_of(const Floats& table, const float* x, int bins, int dim) {
   return best;
 }
 
-void check_nearest(int bins, int dim, int n) {
-  const std::string name = "GPU nearest of " + std::to_string(bins) + " bins of " + std::to_string(dim);
+void check_nearest(int bins, int dim, int n, bool takes) {
+  const std::string name =
+      "GPU nearest of " + std::to_string(bins) + " bins of " + std::to_string(dim) + (takes ? ", taken off" : "");
+  Floats left;
   const int64_t row_floats = dim + 3, code_stride = 2;
   Floats table = normal(int64_t{bins} * dim), x = normal(int64_t{n} * dim);
   const auto copy_bin = [&](int from, int to) {
@@ -285,10 +287,12 @@ void check_nearest(int bins, int dim, int n) {
   const std::vector<int32_t> got = in_every_order(name, [&](Order order) {
     std::vector<Candidate> parts(static_cast<size_t>(n * nearest_parts_of(bins)));
     std::vector<int32_t> codes(static_cast<size_t>(n * code_stride), -7);
+    left = x;
     const Nearest a{.table = apart.data(),
                     .x = x.data(),
                     .parts = parts.data(),
                     .codes = codes.data(),
+                    .rest = takes ? left.data() : nullptr,
                     .row_floats = row_floats,
                     .code_stride = code_stride,
                     .bins = bins,
@@ -305,6 +309,13 @@ void check_nearest(int bins, int dim, int n) {
     apart_kept &= got[static_cast<size_t>(2 * i + 1)] == -7;
   }
   expect(right && apart_kept, name + " agrees with plain arithmetic");
+  bool taken = true;
+  for (int i = 0; i < n * dim; ++i) {
+    const auto at = static_cast<size_t>(i), bin = static_cast<size_t>(got[static_cast<size_t>(2 * (i / dim))]);
+    const float want = x[at] - (takes ? table[bin * static_cast<size_t>(dim) + static_cast<size_t>(i % dim)] : 0.0f);
+    taken &= left[at] == want || (std::isnan(left[at]) && std::isnan(want));
+  }
+  expect(taken, name + " leaves of x what it should");
   if (bins > 40) expect(got[static_cast<size_t>(2 * n - 2)] == 37, name + ": the first among equals");
   StoredMatrix stored{.type = DType::F32, .rows = bins, .cols = dim, .bytes = {}, .scales = {}, .offsets = {}};
   stored.bytes.resize(table.size() * 4);
@@ -341,7 +352,7 @@ void check_gpu_steps() {
       for (const bool interleaved : {false, true}) check_append(cpu, type, head_dim, true, interleaved);
     }
   for (const auto& [bins, dim, n] : {std::tuple{1, 1, 1}, {31, 7, 3}, {97, 65, 6}, {333, 256, 5}, {64, 130, 4}})
-    check_nearest(bins, dim, n);
+    for (const bool takes : {false, true}) check_nearest(bins, dim, n, takes);
 }
 
 }  // namespace moshi

@@ -66,7 +66,7 @@ GPU_KERNEL(kNearestRows * 32) nearest_parts(Nearest a) {
   if (lane() == 0 && row < a.n) a.parts[static_cast<int64_t>(row) * blocks_x() + block_x()] = best;
 }
 
-// The nearest of all parts. Grid (n), one warp.
+// The nearest of all parts, taken off what is left where that is asked for. Grid (n), one warp.
 GPU_KERNEL(32) nearest_choose(Nearest a) {
   const int count = nearest_parts_of(a.bins);
   const Candidate* parts = a.parts + static_cast<int64_t>(block_x()) * count;
@@ -75,6 +75,9 @@ GPU_KERNEL(32) nearest_choose(Nearest a) {
     if (nearer(parts[i], best)) best = parts[i];
   best = warp_nearest(best);
   if (lane() == 0) a.codes[block_x() * a.code_stride] = best.bin;
+  if (!a.rest) return;
+  float* rest = a.rest + static_cast<int64_t>(block_x()) * a.dim;
+  for (int i = lane(); i < a.dim; i += kWarp) rest[i] -= a.table[best.bin * a.row_floats + i];
 }
 
 }  // namespace moshi

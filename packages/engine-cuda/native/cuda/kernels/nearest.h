@@ -16,6 +16,7 @@ struct Nearest {
   const float* x;      // [n, dim]
   Candidate* parts;    // [n, nearest_parts_of(bins)]
   int32_t* codes;      // [n], code_stride apart
+  float* rest;         // [n, dim], off which what was found is taken in the end: x, or null
   int64_t row_floats, code_stride;
   int32_t bins, dim, n;
 };
