@@ -38,7 +38,7 @@ export async function buildPackage(name) {
 
 /** A build without them runs on the CPU alone, so they are no reason to fail. */
 async function buildKernels() {
-  if (kernelsAreFresh()) return;
+  if (await kernelsAreFresh()) return;
   if (!(await findCompiler())) return console.log(`– GPUs will not be used by this build: ${NO_COMPILER}`);
   await step('build the GPU kernels', process.execPath, [join(ROOT, 'scripts', 'kernels.mjs'), '--ptx']);
 }

@@ -1,8 +1,8 @@
 // The GPU kernels as the package ships them, in prebuilds/kernels: PTX by Debian's clang and none of NVIDIA's files, one per
 // generation, which any later driver takes; where nvcc is there also machine code, which spares users the driver's compiler;
-// and kernels.json, which kernel is in which file. --ptx: PTX alone, as `npm run build` makes it. Without, where ptxas is
-// there, it also says what a thread takes, and a kernel that spills registers, or has an array that no registers hold, is an
-// error.
+// and kernels.json, which kernel is in which file and of which sources they all are. --ptx: PTX alone, as `npm run build` makes
+// it. Without, where ptxas is there, it also says what a thread takes, and a kernel that spills registers, or has an array that
+// no registers hold, is an error.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join, relative } from 'node:path';
@@ -49,15 +49,23 @@ export async function findCompiler() {
   return undefined;
 }
 
-/** Whether the images are newer than all they are made from. */
-export function kernelsAreFresh() {
-  const index = join(KERNELS, 'kernels.json');
-  const headers = readdirSync(join(NATIVE, 'cuda')).filter((name) => name.endsWith('.h'));
-  const sources = [join('cuda', 'kernels'), 'core', ...headers.map((name) => join('cuda', name))];
-  return (
-    existsSync(index) &&
-    statSync(index).mtimeMs > Math.max(newest(SCRIPT), ...sources.map((path) => newest(join(NATIVE, path))))
-  );
+/** What the images in a folder are made of, or undefined where there are none. */
+export function fingerprintOf(folder) {
+  const index = join(folder, 'kernels.json');
+  return existsSync(index) ? JSON.parse(readFileSync(index, 'utf8')).fingerprint : undefined;
+}
+
+/** The same of the sources, as the addon has it when it is built of them. */
+async function fingerprint() {
+  const { code, output } = await run('make', ['-s', '-C', NATIVE, 'fingerprint'], { quiet: true });
+  return code === 0 ? output.trim() : fail(`The sources of the GPU kernels cannot be listed:\n${output}`);
+}
+
+/** Whether the images are those that this script makes of the sources. */
+export async function kernelsAreFresh() {
+  const made = fingerprintOf(KERNELS);
+  if (!made || statSync(join(KERNELS, 'kernels.json')).mtimeMs < newest(SCRIPT)) return false;
+  return made === (await fingerprint());
 }
 
 /** One line on what of the package GPUs take. */
@@ -143,6 +151,8 @@ async function build({ onlyPtx }) {
       (onlyPtx || assembler ? '' : '; no ptxas, so nothing is assembled'),
   );
   row('kernels', 'arch', 'bytes', assembler ? 'registers' : '');
+  // Before they are read, lest one that changes meanwhile be taken for what was compiled.
+  const made = await fingerprint();
   // Put in place at the end, so that no build that broke off leaves half of them there.
   const images = join(WORK, 'images');
   const words = join(WORK, 'words');
@@ -166,7 +176,8 @@ async function build({ onlyPtx }) {
       sources.map((source) => () => compileToMachineCode(source, arch, images)),
     ),
   ]);
-  writeFileSync(join(images, 'kernels.json'), `${JSON.stringify(index(images), null, 1)}\n`);
+  const contents = { fingerprint: made, kernels: index(images) };
+  writeFileSync(join(images, 'kernels.json'), `${JSON.stringify(contents, null, 1)}\n`);
   rmSync(KERNELS, { recursive: true, force: true });
   mkdirSync(join(ENGINE, 'prebuilds'), { recursive: true });
   renameSync(images, KERNELS);

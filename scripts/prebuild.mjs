@@ -1,13 +1,16 @@
-// Before packing @moshi/engine-cuda: puts the addon built here where the package looks for its platform's, and says how large
-// it and the GPU kernels are.
-import { copyFileSync, existsSync, mkdirSync, statSync } from 'node:fs';
+// Before packing @moshi/engine-cuda: puts the addon built here where the package looks for its platform's, if it goes with the
+// GPU kernels there, and says how large both are.
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { kernelSize } from './kernels.mjs';
+import { fingerprintOf, KERNELS, kernelSize } from './kernels.mjs';
 import { fail, ROOT, run } from './steps.mjs';
 
 const engine = join(ROOT, 'packages', 'engine-cuda');
 const built = join(engine, 'native', 'build', 'moshi.node');
 if (!existsSync(built)) fail('native/build/moshi.node is missing: run `npm run build` first.');
+const kernels = fingerprintOf(KERNELS);
+if (kernels && !readFileSync(built).includes(kernels))
+  fail('native/build/moshi.node would refuse the GPU kernels in prebuilds/kernels: run `npm run build` first.');
 const folder = join(engine, 'prebuilds', `${process.platform}-${process.arch}`);
 mkdirSync(folder, { recursive: true });
 copyFileSync(built, join(folder, 'moshi.node'));

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "cuda/fingerprint.h"
 #include "files/file.h"
 #include "files/json.h"
 
@@ -37,7 +38,10 @@ Images::Images(const std::string& folder) : folder_(folder) {
   const std::string index = folder + "/kernels.json";
   if (files_.empty() || !fs::exists(index, failed)) throw not_built("there are no GPU kernels in '" + folder + "'");
   const Json json = Json::parse(read_whole(index, kMostIndexBytes), "kernels.json");
-  for (const auto& [kernel, file] : json.members()) kernels_[kernel] = file.string(kernel);
+  const Json *made_of = json.find("fingerprint"), *kernels = json.find("kernels");
+  if (!made_of || !kernels || made_of->string("fingerprint") != kFingerprint)
+    throw not_built("the GPU kernels in '" + folder + "' are not made of the sources of this build");
+  for (const auto& [kernel, file] : kernels->members()) kernels_[kernel] = file.string(kernel);
 }
 
 std::vector<Images::Image> Images::fitting(const std::string& file, int arch) const {

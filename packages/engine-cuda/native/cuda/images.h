@@ -1,5 +1,6 @@
 // The kernels as a package ships them: a folder with, for every file of kernels and generation of GPUs, machine code
-// (norm.sm_80.cubin) or PTX that the driver compiles (norm.sm_80.ptx), and kernels.json: which kernel is in which file.
+// (norm.sm_80.cubin) or PTX that the driver compiles (norm.sm_80.ptx), and kernels.json: which kernel is in which file,
+// and of which sources they all are.
 #pragma once
 
 #include <map>

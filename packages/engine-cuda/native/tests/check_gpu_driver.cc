@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/card.h"
+#include "cuda/fingerprint.h"
 #include "cuda/host/emulated_driver.h"
 #include "cuda/host/kernel_table.h"
 #include "cuda/host/sanitizers.h"
@@ -100,7 +101,15 @@ void check_images() {
     expect(code([&] { Card card(api, {.kernels = folder}); }) == kNotBuilt, "a folder without images is an error");
   StandInKernels::write(empty.path(), "norm", 80, 70, false);
   expect(code([&] { Card card(api, {.kernels = empty.path()}); }) == kNotBuilt, "and so is one without an index");
-  std::ofstream(empty.path() + "/kernels.json") << "{\"rms_norm\": \"other\"}";
+  const auto index = [&](const std::string& fingerprint) {
+    std::ofstream(empty.path() + "/kernels.json")
+        << R"({"fingerprint": ")" << fingerprint << R"(", "kernels": {"rms_norm": "other"}})";
+  };
+  index(std::string(kFingerprint) + "0");
+  const std::string stale = refusal([&] { Card card(api, {.kernels = empty.path()}); });
+  expect(says(stale, "not made of the sources of this build") && says(stale, "npm run build"),
+         "images of other sources are refused: " + stale);
+  index(kFingerprint);
   const auto run = [&](auto kernel) {
     Card card(api, {.kernels = empty.path()});
     kernel(card);
@@ -338,10 +347,10 @@ void check_emulation() {
 void check_real_images(const std::string& folder) {
   check_gpu_card(folder);
   const Json index = Json::parse(read_whole(folder + "/kernels.json", 1 << 20), "kernels.json");
-  for (const auto& [name, file] : index.members())
+  for (const auto& [name, file] : index.find("kernels")->members())
     expect(gpu::host::host_kernel(name), "the host's table of kernels has " + name);
   for (const gpu::host::HostKernel& kernel : gpu::host::host_kernels())
-    expect(index.find(kernel.name), std::string("the images have ") + kernel.name);
+    expect(index.find("kernels")->find(kernel.name), std::string("the images have ") + kernel.name);
 }
 
 }  // namespace

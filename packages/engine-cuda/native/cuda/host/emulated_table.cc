@@ -3,6 +3,7 @@
 #include <fstream>
 #include <random>
 
+#include "cuda/fingerprint.h"
 #include "cuda/host/emulated_state.h"
 
 namespace moshi::gpu::host {
@@ -45,8 +46,9 @@ void StandInKernels::write(const std::string& folder, const std::string& file, i
 void StandInKernels::write_index(const std::string& folder, const std::string& file) {
   std::string out;
   for (const HostKernel& kernel : host_kernels())
-    out += (out.empty() ? "{\"" : ",\n \"") + std::string(kernel.name) + "\": \"" + file + "\"";
-  std::ofstream(folder + "/kernels.json") << out << "}\n";
+    out += (out.empty() ? "\"" : ",\n \"") + std::string(kernel.name) + "\": \"" + file + "\"";
+  std::ofstream(folder + "/kernels.json")
+      << "{\"fingerprint\": \"" << kFingerprint << "\", \"kernels\": {" << out << "}}\n";
 }
 
 }  // namespace moshi::gpu::host

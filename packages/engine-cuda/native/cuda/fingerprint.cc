@@ -1,0 +1,7 @@
+#include "cuda/fingerprint.h"
+
+namespace moshi {
+
+const char* const kFingerprint = MOSHI_FINGERPRINT;
+
+}  // namespace moshi
