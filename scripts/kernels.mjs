@@ -1,5 +1,5 @@
 // The GPU kernels as the package ships them, in prebuilds/kernels: PTX by Debian's clang and none of NVIDIA's files, one per
-// generation, which any later driver takes; where nvcc is there also machine code, which spares users the driver's compiler;
+// generation, which any later driver takes, and per form of weights where kernels have forms; where nvcc is there also machine code, which spares users the driver's compiler;
 // and kernels.json, which kernel is in which file and of which sources they all are. --ptx: PTX alone, as `npm run build` makes
 // it. Without, where ptxas is there, it also says what a thread takes, and a kernel that spills registers, or has an array that
 // no registers hold, is an error.
@@ -104,30 +104,46 @@ async function assembled(ptx, { arch }) {
   return Math.max(...[...output.matchAll(/Used (\d+) registers/g)].map(([, count]) => Number(count)));
 }
 
-const files = (folder) =>
-  readdirSync(join(NATIVE, folder))
-    .filter((name) => name.endsWith('.cu'))
-    .map((name) => join(NATIVE, folder, name));
-
-function row(name, arch, size, registers) {
-  console.log(`${name.padEnd(16)} ${arch.padEnd(7)} ${String(size).padStart(8)} ${String(registers).padStart(10)}`);
+/** The forms of weights, as the kernels' own list has them. */
+function forms() {
+  const list = readFileSync(join(NATIVE, 'cuda', 'kernels', 'linear.h'), 'utf8');
+  return [...list.matchAll(/EACH\(\w+, (\w+)\)/g)].map(([, form]) => form);
 }
 
-async function compile(compiler, assembler, source, target, folder) {
-  const name = basename(source, '.cu');
+/** What is to be compiled of a folder: a source as it is, or for each form where it says GPU_OF_FORM. */
+function units(folder) {
+  const sources = readdirSync(join(NATIVE, folder)).filter((name) => name.endsWith('.cu'));
+  return sources.flatMap((file) => {
+    const source = join(NATIVE, folder, file);
+    const name = basename(file, '.cu');
+    if (!readFileSync(source, 'utf8').includes('GPU_OF_FORM(')) return [{ name, source, defines: [] }];
+    return forms().map((form) => ({
+      name: `${name}.${form}`,
+      source,
+      defines: forms().map((each) => `-DGPU_FORM_${each}=${each === form ? 'GPU_ALONE' : 'GPU_LEFT_OUT'}`),
+    }));
+  });
+}
+
+function row(name, arch, size, registers) {
+  console.log(`${name.padEnd(18)} ${arch.padEnd(7)} ${String(size).padStart(8)} ${String(registers).padStart(10)}`);
+}
+
+async function compile(compiler, assembler, { name, source, defines }, target, folder) {
   const arch = `sm_${target.arch}`;
   const ptx = join(folder, `${name}.${arch}.ptx`);
-  const { code, output } = await run(compiler, [...flags(target), '-o', ptx, source], { quiet: true });
+  const { code, output } = await run(compiler, [...flags(target), ...defines, '-o', ptx, source], { quiet: true });
   if (code !== 0) fail(`${name} does not compile for ${arch}:\n${output}`);
+  // Of kernels that this generation or form does not have.
+  if (!readFileSync(ptx, 'utf8').includes('.entry ')) return rmSync(ptx);
   row(name, arch, statSync(ptx).size, assembler ? await assembled(ptx, target) : '');
 }
 
-async function compileToMachineCode(source, arch, folder) {
-  const name = basename(source, '.cu');
+async function compileToMachineCode({ name, source, defines }, arch, folder) {
   const cubin = join(folder, `${name}.sm_${arch}.cubin`);
   // As clang does anyway, nvcc takes what is constexpr for the GPU's as well.
   const how = ['-cubin', '-std=c++20', '-O3', '--expt-relaxed-constexpr', `-arch=sm_${arch}`, `-I${NATIVE}`];
-  const { code, output } = await run('nvcc', [...how, '-o', cubin, source], { quiet: true });
+  const { code, output } = await run('nvcc', [...how, ...defines, '-o', cubin, source], { quiet: true });
   if (code !== 0) fail(`${name} does not compile for sm_${arch} with nvcc:\n${output}`);
   row(name, `sm_${arch}`, statSync(cubin).size, 'nvcc');
 }
@@ -165,17 +181,22 @@ async function build({ onlyPtx }) {
     if (code === 0) known.push(target);
     else row('–', `sm_${target.arch}`, '', `${compiler} does not know it`);
   }
-  const sources = files(join('cuda', 'kernels'));
+  const shipped = units(join('cuda', 'kernels'));
   await all([
-    ...known.flatMap((target) => sources.map((source) => () => compile(compiler, assembler, source, target, images))),
+    ...known.flatMap((target) => shipped.map((unit) => () => compile(compiler, assembler, unit, target, images))),
     // Kernels of tests use every word of gpu.h once, and are not shipped.
     ...(onlyPtx ? [] : known).flatMap((target) =>
-      files('tests').map((source) => () => compile(compiler, assembler, source, target, words)),
-    ),
-    ...(nvcc ? MACHINE_CODE : []).flatMap((arch) =>
-      sources.map((source) => () => compileToMachineCode(source, arch, images)),
+      units('tests').map((unit) => () => compile(compiler, assembler, unit, target, words)),
     ),
   ]);
+  // Of what has PTX for a GPU.
+  const ofPtx = ({ name }, arch) =>
+    existsSync(join(images, `${name}.sm_${known.findLast((target) => target.arch <= arch)?.arch}.ptx`));
+  await all(
+    (nvcc ? MACHINE_CODE : []).flatMap((arch) =>
+      shipped.filter((unit) => ofPtx(unit, arch)).map((unit) => () => compileToMachineCode(unit, arch, images)),
+    ),
+  );
   const contents = { fingerprint: made, kernels: index(images) };
   writeFileSync(join(images, 'kernels.json'), `${JSON.stringify(contents, null, 1)}\n`);
   rmSync(KERNELS, { recursive: true, force: true });

@@ -56,14 +56,14 @@ std::vector<Images::Image> Images::fitting(const std::string& file, int arch) co
 }
 
 void Images::check(int arch) const {
-  for (const auto& [file, images] : files_) {
-    if (!fitting(file, arch).empty()) continue;
-    std::string there;
-    for (const Image& image : images)
-      there += (there.empty() ? "" : ", ") + std::filesystem::path(image.path).filename().string();
-    throw Error(kNotBuilt, "no GPU kernels for sm_" + std::to_string(arch) + " are in '" + folder_ + "', of " + file +
-                               " there is " + there + ": take a newer GPU, or run on the CPU");
-  }
+  for (const auto& [file, images] : files_)
+    if (!fitting(file, arch).empty()) return;
+  const auto& [file, images] = *files_.begin();
+  std::string there;
+  for (const Image& image : images)
+    there += (there.empty() ? "" : ", ") + std::filesystem::path(image.path).filename().string();
+  throw Error(kNotBuilt, "no GPU kernels for sm_" + std::to_string(arch) + " are in '" + folder_ + "', of " + file +
+                             " there is " + there + ": take a newer GPU, or run on the CPU");
 }
 
 const std::string& Images::file_of(std::string_view kernel) const {

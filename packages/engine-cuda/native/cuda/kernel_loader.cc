@@ -55,6 +55,9 @@ Owned<cu::Module> KernelLoader::load(const std::string& file) {
     refused += (refused.empty() ? "" : "; ") + image.path + ": " + context_.api().words(status);
     if (log[0]) refused += ", " + printable(one_line(log.data()), log.size());
   }
+  if (refused.empty())
+    throw Error(kNotBuilt, "the kernels of " + file + " are not there for sm_" + std::to_string(arch_) +
+                               ": build the GPU kernels anew with `npm run build` in the repository");
   throw Error(kGpuDriver, "the NVIDIA driver takes none of the kernels for sm_" + std::to_string(arch_) + " (" +
                               refused + "): install a newer driver, or run on the CPU");
 }

@@ -118,10 +118,16 @@ void check_images() {
            run([](Card& card) { GPU_RUN(card, gate, LaunchShape{}, Activation::Silu, nullptr, nullptr, 0); });
          }) == kNotBuilt,
          "a kernel that the index does not know is an error");
-  expect(!code([&] {
-            run([](Card& card) { GPU_RUN(card, rms_norm, LaunchShape{}, nullptr, nullptr, 0, nullptr, 0); });
-          }).empty(),
+  expect(code([&] {
+           run([](Card& card) { GPU_RUN(card, rms_norm, LaunchShape{}, nullptr, nullptr, 0, nullptr, 0); });
+         }) == kNotBuilt,
          "and so is a file that is not there");
+  StandInKernels::write(empty.path(), "other", 90, 78, false);
+  expect(says(refusal([&] {
+                run([](Card& card) { GPU_RUN(card, rms_norm, LaunchShape{}, nullptr, nullptr, 0, nullptr, 0); });
+              }),
+              "the kernels of other are not there for sm_80"),
+         "and one that is there for later GPUs alone");
   expect(emulated_report().mistakes.empty(), "nothing is left behind by cards that could not be made");
 }
 
@@ -347,10 +353,16 @@ void check_emulation() {
 void check_real_images(const std::string& folder) {
   check_gpu_card(folder);
   const Json index = Json::parse(read_whole(folder + "/kernels.json", 1 << 20), "kernels.json");
+  const auto file_of = [&](const std::string& kernel) { return index.find("kernels")->find(kernel)->string(kernel); };
   for (const auto& [name, file] : index.find("kernels")->members())
     expect(gpu::host::host_kernel(name), "the host's table of kernels has " + name);
   for (const gpu::host::HostKernel& kernel : gpu::host::host_kernels())
     expect(index.find("kernels")->find(kernel.name), std::string("the images have ") + kernel.name);
+#define MOSHI_APART(Form, form)                                                                       \
+  for (const std::string kind : {"linear_" #form "_1", "linear_" #form "_8", "gemm_" #form "_32x32"}) \
+    expect(file_of(kind) == kind.substr(0, kind.find('_')) + "." #form, kind + " has an image with its form alone");
+  MOSHI_LINEAR_FORMS(MOSHI_APART)
+#undef MOSHI_APART
 }
 
 }  // namespace

@@ -6,6 +6,17 @@
 #include "cuda/gpu.h"
 #include "cuda/kernels/linear.h"
 
+// Where kernels are of a form, they are named here: GPU_OF_FORM(q8_0, kernels…). scripts/kernels.mjs makes an image for
+// each form of a file that has this word, so that a driver compiles the forms a model has and no others. It then says
+// GPU_ALONE for that form and GPU_LEFT_OUT for the others. The host has them all.
+#ifdef GPU_FORM_f32
+#define GPU_ALONE(...) __VA_ARGS__
+#define GPU_LEFT_OUT(...)
+#define GPU_OF_FORM(form, ...) GPU_FORM_##form(__VA_ARGS__)
+#else
+#define GPU_OF_FORM(form, ...) __VA_ARGS__
+#endif
+
 namespace moshi::gpu {
 
 // Chunk `chunk` of a row of w.

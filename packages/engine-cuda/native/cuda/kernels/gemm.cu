@@ -155,7 +155,9 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
 
 // Three blocks on a multiprocessor leave a thread 168 registers.
 #define MOSHI_GEMM_TILE(Form, form, rows, columns) \
-  GPU_KERNEL(kGemmThreads, 3) gemm_##form##_##rows##x##columns(Linear a, int n) { gemm<Form, rows, columns>(a, n); }
+  GPU_OF_FORM(                                     \
+      form, GPU_KERNEL(kGemmThreads, 3)            \
+                gemm_##form##_##rows##x##columns(Linear a, int n) { gemm<Form, rows, columns>(a, n); })
 #define MOSHI_GEMM(Form, form)         \
   MOSHI_GEMM_TILE(Form, form, 64, 64)  \
   MOSHI_GEMM_TILE(Form, form, 32, 128) \

@@ -72,7 +72,9 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
 }  // namespace
 
 #define MOSHI_GEMM_TILE(Form, form, tile, name) \
-  GPU_KERNEL(kGemmThreads, 3) gemm_##form##_mma75_##name(Linear a, int n) { gemm<Form, kGemmMma75Tiles[tile]>(a, n); }
+  GPU_OF_FORM(                                  \
+      form, GPU_KERNEL(kGemmThreads, 3)         \
+                gemm_##form##_mma75_##name(Linear a, int n) { gemm<Form, kGemmMma75Tiles[tile]>(a, n); })
 #define MOSHI_GEMM(Form, form)          \
   MOSHI_GEMM_TILE(Form, form, 0, 64x64) \
   MOSHI_GEMM_TILE(Form, form, 1, 32x64) \

@@ -194,9 +194,10 @@ GPU_DEVICE void gemm(const Linear& a, int n) {
 
 }  // namespace
 
-#define MOSHI_GEMM_TILE(Form, form, tile, name)                                  \
-  GPU_KERNEL(kGemmMma80Tiles[tile].threads, 512 / kGemmMma80Tiles[tile].threads) \
-  gemm_##form##_mma80_##name(Linear a, int n) { gemm<Form, kGemmMma80Tiles[tile]>(a, n); }
+#define MOSHI_GEMM_TILE(Form, form, tile, name)                                            \
+  GPU_OF_FORM(                                                                             \
+      form, GPU_KERNEL(kGemmMma80Tiles[tile].threads, 512 / kGemmMma80Tiles[tile].threads) \
+                gemm_##form##_mma80_##name(Linear a, int n) { gemm<Form, kGemmMma80Tiles[tile]>(a, n); })
 #define MOSHI_GEMM(Form, form)           \
   MOSHI_GEMM_TILE(Form, form, 0, 128x64) \
   MOSHI_GEMM_TILE(Form, form, 1, 64x64)  \

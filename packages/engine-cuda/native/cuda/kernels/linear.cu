@@ -112,7 +112,8 @@ constexpr int linear_residents(int n) {
 }  // namespace
 
 #define MOSHI_LINEAR_ROWS(Form, form, n) \
-  GPU_KERNEL(kLinearWarps * 32, linear_residents(n)) linear_##form##_##n(Linear a) { linear<Form, n>(a); }
+  GPU_OF_FORM(                           \
+      form, GPU_KERNEL(kLinearWarps * 32, linear_residents(n)) linear_##form##_##n(Linear a) { linear<Form, n>(a); })
 #define MOSHI_LINEAR(Form, form)   \
   MOSHI_LINEAR_ROWS(Form, form, 1) \
   MOSHI_LINEAR_ROWS(Form, form, 2) \
