@@ -111,12 +111,10 @@ void Card::give_back() {
 }
 
 void Card::give_back_kept() {
-  while (!kept_.empty()) {
-    const auto [bytes, memory] = *kept_.begin();
-    // Gone before the call: what the driver refuses to free is not to be used again either.
-    kept_.erase(kept_.begin());
+  // What the driver refuses to free is not to be used again either.
+  for (const auto& [bytes, memory] : std::exchange(kept_, {})) {
     allocated_ -= bytes;
-    context_.call("cuMemFree", context_.api().memory_free, address(memory));
+    context_.quietly("cuMemFree", context_.api().memory_free, address(memory));
   }
 }
 

@@ -42,7 +42,8 @@ bool Card::record(Recording& recording, FunctionRef<void()> body) {
     Owned<cu::Graph> graph;
     const auto end = [&] {
       cu::Graph made = nullptr;
-      const cu::Status status = context_.ask(driver.capture_end, stream_.get(), &made);
+      // Whatever else fails, lest the stream stay in it.
+      const cu::Status status = driver.capture_end(stream_.get(), &made);
       graph = {context_, "cuGraphDestroy", driver.graph_destroy, made};
       return status;
     };

@@ -1,19 +1,10 @@
 #include "cuda/context.h"
 
 #include <array>
-#include <atomic>
 
 namespace moshi {
 
-namespace {
-
-std::atomic<uint64_t> contexts_made = 0;
-// Which of them the calling thread has made current; not its handle, which the driver gives again.
-thread_local uint64_t current = 0;
-
-}  // namespace
-
-Context::Context(std::shared_ptr<const DriverApi> api, int index) : api_(std::move(api)), id_(++contexts_made) {
+Context::Context(std::shared_ptr<const DriverApi> api, int index) : api_(std::move(api)) {
   if (!api_->found) throw Error(kGpuDriver, "there is no NVIDIA driver (libcuda.so.1): install one, or run on the CPU");
   if (const char* missing = api_->missing())
     throw Error(kGpuDriver, "the NVIDIA driver lacks " + std::string(missing) + ": install driver 384 or newer");
@@ -46,9 +37,7 @@ std::string Context::name() const {
 
 void Context::enter() {
   if (lost_) throw *lost_;
-  if (current == id_) return;
   check(api_->context_set(context_), "cuCtxSetCurrent");
-  current = id_;
 }
 
 void Context::check(cu::Status status, const char* name) {

@@ -1,8 +1,8 @@
 // A GPU's context. Every call into the driver for that GPU goes through it: it is made current on the calling thread,
-// and after a failure that kills it no call reaches the driver any more.
+// always, since other code of the process may use another one there; and after a failure that kills it no call reaches
+// the driver any more.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -43,11 +43,14 @@ class Context {
   }
   // Throws what a status means; a deadly one is kept.
   void check(cu::Status status, const char* name);
-  // For destructors: never throws, and does nothing for a context that is dead, which takes along all that was its own.
+  // For destructors: never throws, calls whatever else fails, and does nothing for a context that is dead, which takes
+  // along all that was its own.
   template <typename... P, typename... A>
   void quietly(const char* name, cu::Status (*function)(P...), A... arguments) noexcept {
     try {
-      if (!lost()) call(name, function, arguments...);
+      if (lost()) return;
+      api_->context_set(context_);
+      check(function(arguments...), name);
     } catch (const Error&) {
     }
   }
@@ -58,7 +61,6 @@ class Context {
   std::shared_ptr<const DriverApi> api_;
   cu::Device device_ = 0;
   cu::Context context_ = nullptr;
-  uint64_t id_;  // of all contexts there ever were
   std::optional<DriverError> lost_;
 };
 

@@ -287,6 +287,10 @@ void check_threads_and_cards(const std::string& kernels) {
   a.run();
   b.run();
   expect(a.right() && b.right(), "two cards on one thread do not mix up");
+  api->context_set(nullptr);
+  b.set(2);
+  b.run();
+  expect(b.right(), "a card does not mind what else the thread does with the driver");
   bool right = false;
   std::thread([&] {
     a.set(8);
