@@ -148,8 +148,12 @@ void Card::write(void* to, const void* host, size_t bytes) {
 }
 
 void Card::read(void* host, const void* from, size_t bytes) {
+  read(host, from, bytes, [](FunctionRef<void()> wait) { wait(); });
+}
+
+void Card::read(void* host, const void* from, size_t bytes, FunctionRef<void(FunctionRef<void()>)> apart) {
   only_outside("read to the host");
-  staging_.read(host, address(from), bytes);
+  staging_.read(host, address(from), bytes, apart);
 }
 
 void Card::wait() {

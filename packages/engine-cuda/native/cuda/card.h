@@ -69,6 +69,9 @@ class Card {
   // host may be used again when it returns.
   void write(void* to, const void* host, size_t bytes);
   void read(void* host, const void* from, size_t bytes);
+  // The same, for threads that take turns: it waits by apart(wait), and others may use the card meanwhile, but not
+  // read.
+  void read(void* host, const void* from, size_t bytes, FunctionRef<void(FunctionRef<void()> wait)> apart);
   void wait();
 
   // Kernel is the type of the function, as in decltype(rms_norm); arguments become exactly its parameters.

@@ -53,7 +53,15 @@ void CudaBackend::write_bytes(void* to, const void* host, size_t bytes) {
 }
 
 void CudaBackend::read_bytes(void* host, const void* from, size_t bytes) {
-  if (bytes > 0) card_now()->read(host, from, bytes);
+  if (bytes == 0) return;
+  const std::lock_guard alone(device_->reading);
+  std::unique_lock lock(device_->mutex);
+  // Sessions that come and go on other threads need not wait for a frame.
+  device_->card.read(host, from, bytes, [&](FunctionRef<void()> wait) {
+    lock.unlock();
+    wait();
+    lock.lock();
+  });
 }
 
 void CudaBackend::copy_rows(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t rows) {

@@ -82,6 +82,7 @@ class CudaBackend : public Backend {
     Device(std::shared_ptr<const DriverApi> driver, const CardOptions& options) : card(std::move(driver), options) {}
     Card card;
     std::recursive_mutex mutex;
+    std::mutex reading;
   };
   // The card, while nobody else uses it.
   class Locked {

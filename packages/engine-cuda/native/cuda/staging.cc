@@ -13,15 +13,19 @@ Owned<void*> page_locked(Context& context) {
   return {context, "cuMemFreeHost", context.api().host_free, memory};
 }
 
+Owned<cu::Event> make_event(Context& context) {
+  cu::Event event = nullptr;
+  context.call("cuEventCreate", context.api().event_create, &event, cu::kDisableTiming);
+  return {context, "cuEventDestroy", context.api().event_destroy, event};
+}
+
 }  // namespace
 
 Staging::Staging(Context& context, cu::Stream stream)
-    : context_(context), stream_(stream), inbound_(page_locked(context)) {
+    : context_(context), stream_(stream), inbound_(page_locked(context)), arrived_(make_event(context)) {
   for (Piece& piece : ring_) {
     piece.memory = page_locked(context);
-    cu::Event event = nullptr;
-    context.call("cuEventCreate", context.api().event_create, &event, cu::kDisableTiming);
-    piece.copied = {context, "cuEventDestroy", context.api().event_destroy, event};
+    piece.copied = make_event(context);
   }
 }
 
@@ -51,11 +55,14 @@ void Staging::write(cu::Address to, const void* host, size_t bytes) {
   }
 }
 
-void Staging::read(void* host, cu::Address from, size_t bytes) {
+void Staging::read(void* host, cu::Address from, size_t bytes, FunctionRef<void(FunctionRef<void()>)> apart) {
   for (char* to = static_cast<char*>(host); bytes > 0;) {
     const size_t part = std::min(bytes, kPieceBytes);
     context_.call("cuMemcpyDtoHAsync", context_.api().copy_out, inbound_.get(), from, part, stream_);
-    context_.call("cuStreamSynchronize", context_.api().stream_wait, stream_);
+    context_.call("cuEventRecord", context_.api().event_record, arrived_.get(), stream_);
+    cu::Status status = cu::kSuccess;
+    apart([&] { status = context_.api().event_wait(arrived_.get()); });
+    context_.check(status, "cuEventSynchronize");
     std::memcpy(to, inbound_.get(), part);
     from += part;
     to += part;

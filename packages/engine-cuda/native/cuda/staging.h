@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 
+#include "core/function_ref.h"
 #include "cuda/context.h"
 
 namespace moshi {
@@ -17,8 +18,8 @@ class Staging {
 
   // Both in the order of the stream.
   void write(cu::Address to, const void* host, size_t bytes);
-  // Waits until it is there.
-  void read(void* host, cu::Address from, size_t bytes);
+  // Waits until it is there: each time by apart(wait), whose wait() touches nothing that others change.
+  void read(void* host, cu::Address from, size_t bytes, FunctionRef<void(FunctionRef<void()> wait)> apart);
 
  private:
   struct Piece {
@@ -33,6 +34,7 @@ class Staging {
   std::array<Piece, kPieces> ring_;
   size_t piece_ = 0, used_ = 0;
   Owned<void*> inbound_;
+  Owned<cu::Event> arrived_;
 };
 
 }  // namespace moshi

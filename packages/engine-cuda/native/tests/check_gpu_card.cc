@@ -1,10 +1,13 @@
 // A card on the emulated driver: memory, copies, launches and recorded programs.
+#include <chrono>
 #include <cstring>
+#include <future>
 #include <numeric>
 #include <thread>
 #include <vector>
 
 #include "cuda/card.h"
+#include "cuda/cuda_backend.h"
 #include "cuda/host/emulated_driver.h"
 #include "cuda/kernels/kernels.h"
 #include "tests/check_gpu_driver.h"
@@ -302,6 +305,38 @@ void check_threads_and_cards(const std::string& kernels) {
          "a card that is not there is refused");
 }
 
+std::promise<void> waits, allocated;
+cu::Status (*wait_for_event)(cu::Event);
+
+// A session begins on another thread while the engine's waits for its frame.
+void check_turns(const std::string& kernels) {
+  const auto api = emulated_driver();
+  auto slow = std::make_shared<DriverApi>(*api);
+  waits = {}, allocated = {};
+  wait_for_event = api->event_wait;
+  bool meanwhile = false;
+  {
+    CudaBackend backend(slow, {.kernels = kernels}, 1);
+    const Buffer values = backend.allocate(4);
+    slow->event_wait = [](cu::Event event) {
+      waits.set_value();
+      return allocated.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready
+                 ? wait_for_event(event)
+                 : cu::kUnknown;
+    };
+    std::thread engine([&] {
+      float value = 1;
+      meanwhile = !refused([&] { backend.read(&value, values.data(), 1); }) && value == 0;
+    });
+    waits.get_future().wait();
+    const bool had = !refused([&] { backend.allocate(4); });
+    allocated.set_value();
+    engine.join();
+    meanwhile &= had;
+  }
+  expect(meanwhile && emulated_report().mistakes.empty(), "memory can be had while another thread waits for the card");
+}
+
 }  // namespace
 
 void check_gpu_card(const std::string& kernels) {
@@ -325,6 +360,7 @@ void check_gpu_card(const std::string& kernels) {
   }
   check_without_graphs(kernels);
   check_threads_and_cards(kernels);
+  check_turns(kernels);
 }
 
 }  // namespace moshi

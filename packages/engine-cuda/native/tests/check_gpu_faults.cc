@@ -82,7 +82,7 @@ void check_gpu_faults(const std::string& kernels) {
                            {"cuModuleGetFunction", cu::kInvalidValue, kGpuDriver},
                            {"cuGraphInstantiate", cu::kNotSupported, kGpuDriver},
                            {"cuGraphLaunch", cu::kNotSupported, kGpuDriver},
-                           {"cuStreamSynchronize", cu::kUnknown, kGpuLost},
+                           {"cuEventSynchronize", cu::kUnknown, kGpuLost},
                            {"", cu::kUnknown, kGpuLost, true}}) {
     const std::string name = std::string("GPU faults: ") + (*kind.call ? kind.call : "any call") + ", " + kind.code;
     int wrong = 0;
