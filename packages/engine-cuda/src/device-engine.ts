@@ -56,7 +56,6 @@ export class DeviceEngine {
     let session: EngineSession;
     try {
       const voice = name ? await this.#voices?.get(name) : undefined;
-      if (this.#lost) throw this.#lost;
       session = EngineSession.begin(this.#native, options, voice, (error) => this.#noticed(error));
     } catch (error) {
       this.#taken--;

@@ -72,7 +72,6 @@ std::shared_ptr<Session> Engine::open(const OpenOptions& options, SessionEvents 
   PersonaReader persona = this->persona(options);
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error(kClosed, "the engine is closed");
-  if (!lost_.empty()) throw Error(kGpuLost, lost_);
   if (sessions_.size() >= static_cast<size_t>(slots()))
     throw Error(kFull, "all " + std::to_string(slots()) +
                            " slots are taken; wait for a session to close or load with more slots");
@@ -223,16 +222,8 @@ void Engine::guarded(const std::vector<std::shared_ptr<Session>>& sessions, cons
     task();
   } catch (const std::exception& error) {
     const auto* known = dynamic_cast<const Error*>(&error);
-    const std::string code = known ? known->code() : kBadModel;
-    std::vector<std::shared_ptr<Session>> affected = sessions;
-    if (code == kGpuLost) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      // Where one session's work fails for this reason, all have lost what they remember.
-      if (lost_.empty()) affected = sessions_;
-      lost_ = error.what();
-    }
-    for (const auto& session : affected) {
-      session->events.error(code, error.what());
+    for (const auto& session : sessions) {
+      session->events.error(known ? known->code() : kBadModel, error.what());
       close(*session);
     }
   }

@@ -69,7 +69,8 @@ class Engine {
   void encode(std::span<const std::shared_ptr<Session>> sessions);
   void decode(std::span<const std::shared_ptr<Session>> sessions);
   static void start_over(Session& session, int resets);
-  // A failure of the task is reported to these sessions and ends them; the engine goes on, unless the device is lost.
+  // A failure of the task is reported to these sessions and ends them; the engine goes on. When it is the device that
+  // is lost, whoever listens tells the others, since threads that open sessions and read voices may find it out first.
   void guarded(const std::vector<std::shared_ptr<Session>>& sessions, const std::function<void()>& task);
   PersonaReader persona(const OpenOptions& options) const;
   void order(Session& session, std::function<void(Speech&)> order);
@@ -86,7 +87,6 @@ class Engine {
   PersonaCache personas_;                    // the thread's
   std::vector<std::function<void()>> jobs_;  // for the thread, between two steps
   bool stopping_ = false;
-  std::string lost_;  // why the device can no longer be used
   std::thread thread_;
 };
 
