@@ -286,9 +286,6 @@ void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, con
   const KvCache& cache = *rows.host.front().cache;
   Append a{};
   set_ring(a, shape, layer, cache);
-  a.qkv = qkv;
-  a.rows = rows.data;
-  a.rotations = rows.rotations;
   a.stride = shape.q_width() + 2 * shape.kv_width();
   a.interleaved = shape.rope_interleaved;
   const char* name = cache.type() == KvType::F32   ? "append_f32"
@@ -296,8 +293,14 @@ void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, con
                                                    : "append_q8";
   constexpr int kWarps = 4;
   const int64_t heads = shape.heads + 2 * shape.kv_heads;
-  const LaunchShape how{.grid = {whole(parts(heads, kWarps)), whole(rows.count())}, .threads = 32 * kWarps};
-  card_now()->launch<decltype(append_f32)>(name, how, a);
+  in_grids(rows.count(), [&](int64_t first, int64_t count) {
+    const Rows some = rows.part(first, count);
+    a.qkv = qkv + first * a.stride;
+    a.rows = some.data;
+    a.rotations = some.rotations;
+    const LaunchShape how{.grid = {whole(parts(heads, kWarps)), whole(count)}, .threads = 32 * kWarps};
+    card_now()->launch<decltype(append_f32)>(name, how, a);
+  });
 }
 
 // A block for every page of a ring, seen or not. One conversation at position 1500 of 3000 has 192 blocks of 8 warps to

@@ -28,7 +28,7 @@ struct DrawData {
   float top_p;        // 0 = off; otherwise top_k is ignored
   float uniform;      // in [0, 1): the point on the line of weights in order of token id
   int32_t given;      // the token that is taken whatever is drawn, or kFree
-  float penalty;      // of the tokens that follow one another from `recent` on, 1 = none
+  float penalty;      // of the tokens that follow one another from `recent` on, each there once; 1 = none
   int32_t recent, recent_count;
   int32_t favored;  // this token's logit is raised by `favor`
   float favor;

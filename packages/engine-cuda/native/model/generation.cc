@@ -102,8 +102,7 @@ DrawData Generation::drawing(int stream, std::vector<int32_t>& recent) const {
   out.favor = options_.pad_bonus * options_.text.temperature;
   if (options_.repetition_penalty == 1) return out;
   out.penalty = options_.repetition_penalty;
-  out.recent_count = static_cast<int32_t>(recent_text_.size());
-  recent.insert(recent.end(), recent_text_.begin(), recent_text_.end());
+  out.recent_count = add_once(recent, recent_text_);
   return out;
 }
 

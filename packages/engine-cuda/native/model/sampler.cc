@@ -80,11 +80,17 @@ int draw(std::span<float> logits, const DrawData& how, const int32_t* recent) {
   return sample(logits, {how.temperature, how.top_k, how.top_p}, how.uniform);
 }
 
+int32_t add_once(std::vector<int32_t>& list, std::span<const int32_t> tokens) {
+  const auto first = list.insert(list.end(), tokens.begin(), tokens.end());
+  std::sort(first, list.end());
+  const auto end = std::unique(first, list.end());
+  const auto count = static_cast<int32_t>(end - first);
+  list.erase(end, list.end());
+  return count;
+}
+
 void penalize(std::span<float> logits, std::span<const int32_t> recent, float penalty) {
-  std::vector<int32_t> tokens(recent.begin(), recent.end());
-  std::sort(tokens.begin(), tokens.end());
-  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
-  for (const int32_t token : tokens) {
+  for (const int32_t token : recent) {
     if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
     float& logit = logits[static_cast<size_t>(token)];
     logit = logit > 0 ? logit / penalty : logit * penalty;

@@ -28,7 +28,10 @@ int sample(std::span<const float> logits, const SamplingRule& rule, float unifor
 // A token of logits that penalty and favor change first.
 int draw(std::span<float> logits, const DrawData& how, const int32_t* recent);
 
-// Divides positive and multiplies negative logits of the tokens in `recent` by `penalty`, each token once.
+// Adds the tokens to the list, each once, in no order of theirs; returns how many that makes.
+int32_t add_once(std::vector<int32_t>& list, std::span<const int32_t> tokens);
+
+// Divides positive and multiplies negative logits of the tokens in `recent`, each there once, by `penalty`.
 void penalize(std::span<float> logits, std::span<const int32_t> recent, float penalty);
 
 }  // namespace moshi

@@ -322,6 +322,41 @@ void check_attention_layer(const gpu::host::StandInKernels& kernels, int head_di
   expect(launches == apart - (head_dim % 32 == 0 ? 1 : 0), name + " take one launch less where codes are whole blocks");
 }
 
+struct Launched {
+  unsigned rows;
+  Append what;
+};
+std::vector<Launched> launched;
+
+// More rows than a grid has: what is launched for them, as it would take long to run.
+void check_many_rows(const gpu::host::StandInKernels& kernels) {
+  constexpr int kRows = 65535 + 10;
+  const auto driver = gpu::host::emulated_driver();
+  auto noting = std::make_shared<DriverApi>(*driver);
+  noting->launch = [](cu::Function, unsigned, unsigned y, unsigned, unsigned, unsigned, unsigned, unsigned, cu::Stream,
+                      void** parameters, void**) {
+    launched.push_back({y, *static_cast<Append*>(parameters[0])});
+    return cu::kSuccess;
+  };
+  CudaBackend backend(noting, {.kernels = kernels.folder()}, 1);
+  const AttentionShape shape{2, 1, 16, true, false, 10000};
+  KvCache cache(KvType::F16, 1, 32, shape.kv_heads, shape.head_dim);
+  const std::vector<Row> host(kRows, Row{&cache, 0, 0});
+  const Buffer memory = backend.allocate(1000);
+  // Of these only places are taken.
+  const Rows rows{.host = host,
+                  .data = reinterpret_cast<const RowData*>(memory.data()),
+                  .rotations = memory.data(),
+                  .rotation = 16};
+  backend.append(shape, 0, memory.data(), rows);
+  expect(launched.size() == 2 && launched[0].rows == 65535 && launched[1].rows == 10,
+         "GPU append: as many launches as grids take");
+  const auto& [count, second] = launched.back();
+  expect(second.qkv == memory.data() + int64_t{65535} * 64 && second.rows == rows.data + 65535 &&
+             second.rotations == memory.data() + 65535 * 16,
+         "GPU append: the second has what follows the first's");
+}
+
 }  // namespace
 
 void check_gpu() {
@@ -341,6 +376,8 @@ void check_gpu() {
     check_attention_launches(cpu, kernels, capacity);
     for (const int head_dim : {32, 48}) check_attention_layer(kernels, head_dim, capacity);
   }
+  for (const int64_t capacity : {256, 300}) check_attention_launches(cpu, kernels, capacity);
+  check_many_rows(kernels);
 }
 
 }  // namespace moshi

@@ -180,9 +180,11 @@ DrawData rule_at_random(int card, Rows& rows) {
   if (below(3) == 0) {
     rule.penalty = below(2) == 0 ? 1.3f : 0.5f;
     rule.recent = static_cast<int32_t>(rows.recent.size());
-    rule.recent_count = below(2 * card + 3);
-    // Some twice, and some that are no tokens.
-    for (int i = 0; i < rule.recent_count; ++i) rows.recent.push_back(below(card + 2) - 1);
+    // In no order, and some that are no tokens.
+    for (int token = -1; token <= card; ++token)
+      if (below(3) > 0) rows.recent.push_back(token);
+    std::shuffle(rows.recent.begin() + rule.recent, rows.recent.end(), random_source);
+    rule.recent_count = static_cast<int32_t>(rows.recent.size()) - rule.recent;
   }
   if (below(3) == 0) {
     rule.favored = below(card + 2) - 1;

@@ -30,8 +30,11 @@ void check_sampler() {
         expect(token >= 0 && token < 5, "broken logits still give a token");
       }
   std::vector<float> penalized = logits;
-  const std::vector<int32_t> recent = {1, 1, 2, 99, -1};
-  penalize(penalized, recent, 2.0f);
+  // Of another row, which says the same.
+  std::vector<int32_t> recent = {1, 2};
+  const int32_t count = add_once(recent, std::vector<int32_t>{1, 99, 2, 1, -1, 2, 1});
+  expect(count == 4 && recent.size() == 6, "what was said several times is in the list once");
+  penalize(penalized, std::span(recent).subspan(2), 2.0f);
   expect(penalized[1] == 1.0f && penalized[2] == -2.0f && penalized[0] == 0.5f,
          "the penalty hits each recent token once");
 }

@@ -43,14 +43,12 @@ GPU_DEVICE uint64_t units(float weight) {
   return static_cast<uint64_t>(weight * 0x1p40f);
 }
 
-// Each recent token once, whoever finds it first in the list.
 GPU_DEVICE void penalize(const DrawData& row, const int32_t* recent, float* logits, int card) {
   recent += row.recent;
   for (int i = thread(); i < row.recent_count; i += threads()) {
     const int32_t token = recent[i];
-    bool once = token >= 0 && token < card;
-    for (int earlier = 0; once && earlier < i; ++earlier) once = recent[earlier] != token;
-    if (once) logits[token] = logits[token] > 0 ? logits[token] / row.penalty : logits[token] * row.penalty;
+    if (token < 0 || token >= card) continue;
+    logits[token] = logits[token] > 0 ? logits[token] / row.penalty : logits[token] * row.penalty;
   }
 }
 
