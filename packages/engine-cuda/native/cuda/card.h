@@ -42,7 +42,8 @@ class Card {
   Card(const Card&) = delete;
   Card& operator=(const Card&) = delete;
 
-  int arch() const { return arch_; }  // 80 of sm_80
+  int arch() const { return arch_; }                    // 80 of sm_80
+  int kernels_arch() const { return kernels_.arch(); }  // what the kernels are made for: with an old driver, less
   int multiprocessors() const { return multiprocessors_; }
   size_t shared_limit() const { return shared_limit_; }  // bytes a block can have at most
   std::string name() const { return context_.name(); }

@@ -82,7 +82,7 @@ void CudaBackend::multiply(const gpu::PackedLayout& layout, Linear a, float* y, 
     const LaunchShape shape{.grid = {linear_blocks(a.rows, a.split, whole(n))}, .threads = 32 * kLinearWarps};
     return card->launch<decltype(linear_f32_1)>(linear_name(layout.form, whole(n)), shape, a);
   }
-  const GemmPlan plan = gemm_plan(layout.form, card->arch(), a.rows, a.cols, whole(n));
+  const GemmPlan plan = gemm_plan(layout.form, card->kernels_arch(), a.rows, a.cols, whole(n));
   const LaunchShape shape{.grid = {plan.x, plan.y, plan.z},
                           .threads = plan.threads,
                           .shared_bytes = static_cast<size_t>(plan.shared_bytes)};

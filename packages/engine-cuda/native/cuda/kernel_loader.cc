@@ -39,9 +39,11 @@ std::string one_line(std::string text) {
 KernelLoader::KernelLoader(Context& context, const std::string& folder, int arch)
     : context_(context), images_(folder), arch_(arch) {
   images_.check(arch);
+  // All images are made alike, so one tells; and a driver that takes none says so before a model is loaded.
+  taken_ = image(images_.file_of("rms_norm")).arch;
 }
 
-Owned<cu::Module> KernelLoader::load(const std::string& file) {
+KernelLoader::LoadedImage KernelLoader::load(const std::string& file) {
   std::string refused;
   for (const Images::Image& image : images_.fitting(file, arch_)) {
     const std::string bytes = read_whole(image.path, kMostImageBytes);
@@ -50,7 +52,8 @@ Owned<cu::Module> KernelLoader::load(const std::string& file) {
     void* values[] = {log.data(), reinterpret_cast<void*>(log.size() - 1)};
     cu::Module module = nullptr;
     const cu::Status status = context_.ask(context_.api().module_load, &module, bytes.c_str(), 2u, options, values);
-    if (status == cu::kSuccess) return {context_, "cuModuleUnload", context_.api().module_unload, module};
+    if (status == cu::kSuccess)
+      return {Owned(context_, "cuModuleUnload", context_.api().module_unload, module), image.arch};
     if (!unsuitable(status)) context_.check(status, "cuModuleLoadDataEx");
     refused += (refused.empty() ? "" : "; ") + image.path + ": " + context_.api().words(status);
     if (log[0]) refused += ", " + printable(one_line(log.data()), log.size());
@@ -62,10 +65,10 @@ Owned<cu::Module> KernelLoader::load(const std::string& file) {
                               refused + "): install a newer driver, or run on the CPU");
 }
 
-cu::Module KernelLoader::module(const std::string& file) {
-  auto found = modules_.find(file);
-  if (found == modules_.end()) found = modules_.emplace(file, load(file)).first;
-  return found->second.get();
+const KernelLoader::LoadedImage& KernelLoader::image(const std::string& file) {
+  auto found = loaded_.find(file);
+  if (found == loaded_.end()) found = loaded_.emplace(file, load(file)).first;
+  return found->second;
 }
 
 LoadedKernel& KernelLoader::find(std::string_view name) {
@@ -74,9 +77,9 @@ LoadedKernel& KernelLoader::find(std::string_view name) {
   const DriverApi& api = context_.api();
   LoadedKernel kernel;
   const cu::Status status =
-      context_.ask(api.module_function, &kernel.function, module(images_.file_of(name)), text.c_str());
+      context_.ask(api.module_function, &kernel.function, image(images_.file_of(name)).module.get(), text.c_str());
   if (status == cu::kNotFound)
-    throw Error(kNotBuilt, "the kernel " + text + " is not there for sm_" + std::to_string(arch_) +
+    throw Error(kNotBuilt, "the kernel " + text + " is not there for sm_" + std::to_string(taken_) +
                                ": build the GPU kernels anew with `npm run build` in the repository");
   context_.check(status, "cuModuleGetFunction");
   int fixed = 0;

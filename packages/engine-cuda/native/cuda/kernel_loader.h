@@ -21,16 +21,24 @@ class KernelLoader {
   KernelLoader(Context& context, const std::string& folder, int arch);
 
   LoadedKernel& find(std::string_view name);
+  // What the images that the driver takes are made for, 80 of sm_80: what such images lack is not there, whatever the
+  // GPU could do.
+  int arch() const { return taken_; }
 
  private:
-  cu::Module module(const std::string& file);
-  Owned<cu::Module> load(const std::string& file);
+  struct LoadedImage {
+    Owned<cu::Module> module;
+    int arch;
+  };
+  const LoadedImage& image(const std::string& file);
+  LoadedImage load(const std::string& file);
 
   Context& context_;
   Images images_;
-  int arch_;
-  std::map<std::string, Owned<cu::Module>> modules_;
+  int arch_;  // the GPU's
+  std::map<std::string, LoadedImage> loaded_;
   std::map<std::string, LoadedKernel, std::less<>> kernels_;
+  int taken_;
 };
 
 }  // namespace moshi

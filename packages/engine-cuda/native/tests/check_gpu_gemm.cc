@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cuda/cuda_backend.h"
+#include "cuda/host/emulated_driver.h"
 #include "cuda/host/sanitizers.h"
 #include "tests/checks.h"
 #include "tests/gpu_linear_tools.h"
@@ -166,6 +168,27 @@ void check_plan() {
         }
 }
 
+// A driver that refuses the newest PTX has images of an older generation, without what multiplies in later ones.
+void check_older_images() {
+  constexpr int kRows = 70, kCols = 96, kCount = 20;
+  const gpu::host::StandInKernels kernels;
+  const StoredMatrix stored = random_matrix(DType::Q8_0, kRows, kCols);
+  const Floats x = normal(kCount * kCols);
+  Floats first;
+  for (const auto& [arch, ptx, taken] :
+       {std::tuple{61, 60, 61}, {75, 60, 61}, {75, 65, 75}, {80, 69, 75}, {80, 70, 80}}) {
+    CudaBackend backend(gpu::host::emulated_driver({.arch = arch, .ptx = ptx}), {.kernels = kernels.folder()}, 1);
+    const Matrix w = backend.pack(stored);
+    const Buffer in = backend.upload(x), out = backend.allocate(kCount * kRows);
+    backend.linear(w, in.data(), kCols, out.data(), kRows, kCount, false);
+    Floats y(kCount * kRows);
+    backend.read(y.data(), out.data(), kCount * kRows);
+    if (first.empty()) first = y;
+    expect(backend.card().kernels_arch() == taken && y == first,
+           "sm_" + std::to_string(arch) + " with PTX up to " + std::to_string(ptx) + " multiplies as its kernels do");
+  }
+}
+
 }  // namespace
 
 void check_gpu_gemm() {
@@ -174,6 +197,7 @@ void check_gpu_gemm() {
     return;
   }
   check_plan();
+  check_older_images();
   for (const Kind& kind : kKinds)
     for (const Shape& shape : kind.type == DType::U8 ? kGrouped : kShapes)
       check_matrix(

@@ -47,6 +47,12 @@ cu::Status judge(std::string_view text, int arch, int ptx, std::string& log) {
   return cu::kSuccess;
 }
 
+// Kernels of matrix units are in the images of their generation alone.
+bool is_for(std::string_view kernel, int arch) {
+  if (kernel.find("_mma75_") != kernel.npos) return arch >= 75 && arch < 80;
+  return arch >= 80 || kernel.find("_mma80_") == kernel.npos;
+}
+
 }  // namespace
 
 cu::Status read_image(std::string_view text, int arch, int ptx, EmulatedImage& out, std::string& log) {
@@ -67,7 +73,8 @@ std::string stand_in_image(int arch, int ptx, bool cubin) {
   std::string out = cubin ? std::string(kCubin) + std::to_string(arch) + "\n"
                           : ".version " + std::to_string(ptx / 10) + "." + std::to_string(ptx % 10) + "\n.target sm_" +
                                 std::to_string(arch) + "\n";
-  for (const HostKernel& kernel : host_kernels()) out += ".entry " + std::string(kernel.name) + "() {}\n";
+  for (const HostKernel& kernel : host_kernels())
+    if (is_for(kernel.name, arch)) out += ".entry " + std::string(kernel.name) + "() {}\n";
   return out;
 }
 

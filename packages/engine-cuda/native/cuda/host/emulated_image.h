@@ -18,7 +18,7 @@ struct EmulatedImage {
 // What a driver would answer that runs `arch` and reads PTX up to version `ptx`; log is what its compiler would say.
 cu::Status read_image(std::string_view text, int arch, int ptx, EmulatedImage& out, std::string& log);
 
-// An image without code, with all of the host's kernels.
+// An image without code, with those of the host's kernels that it would have.
 std::string stand_in_image(int arch, int ptx, bool cubin);
 
 }  // namespace moshi::gpu::host

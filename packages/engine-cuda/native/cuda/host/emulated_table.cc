@@ -36,6 +36,8 @@ StandInKernels::~StandInKernels() {
 void StandInKernels::write_all(const std::string& folder) {
   write_index(folder, "all");
   write(folder, "all", 61, 60, false);
+  write(folder, "all", 75, 65, false);
+  write(folder, "all", 80, 70, false);
 }
 
 void StandInKernels::write(const std::string& folder, const std::string& file, int arch, int ptx, bool cubin) {
