@@ -58,6 +58,8 @@ describe.skipIf(!existsSync(driver) || !existsSync(join(root, 'packages/cli/dist
     // Stand-ins for the kernels' images, so that no compiler for GPUs is needed.
     MOSHI_KERNELS: folder,
     MOSHI_EMULATED_KERNELS: folder,
+    // Of the host nobody reads what lies on a GPU.
+    MOSHI_EMULATED_SEALED: '1',
     ...emulated,
   });
   async function talk(options: object, emulated: Record<string, string> = {}): Promise<Talk> {

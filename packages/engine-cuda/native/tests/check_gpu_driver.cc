@@ -2,6 +2,9 @@
 // call that may fail.
 #include "tests/check_gpu_driver.h"
 
+#include <unistd.h>
+
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <vector>
@@ -344,6 +347,25 @@ void check_emulation() {
          "a spoiled recording is no mistake of its own");
 }
 
+// Memory that the host cannot touch: a system call that has to read it refuses instead of ending the program.
+void check_sealed(const std::string& kernels) {
+  std::array<int, 2> ends{};
+  expect(::pipe(ends.data()) == 0, "there are pipes");
+  {
+    Card card(emulated_driver({.sealed = true}), {.kernels = kernels});
+    const uint64_t value = 17;
+    uint64_t got = 0;
+    void* mine = card.allocate(1 << 20);
+    card.write(mine, &value, sizeof(value));
+    card.read(&got, mine, sizeof(got));
+    expect(got == value && ::write(ends[1], mine, sizeof(value)) == -1, "what a GPU holds is only had by its driver");
+    card.free(mine);
+    card.give_back();
+  }
+  for (const int end : ends) ::close(end);
+  expect(emulated_report().mistakes.empty(), "and nothing of it is left behind");
+}
+
 // What the build made: a card runs with it, and the host knows all of its kernels.
 void check_real_images(const std::string& folder) {
   check_gpu_card(folder);
@@ -372,6 +394,7 @@ void check_gpu_driver(const std::string& images) {
   // Thousands of calls by one thread, which the sanitizer has nothing to say about.
   if (!gpu::host::kThreadSanitizer) check_faults(kernels.folder());
   check_emulation();
+  check_sealed(kernels.folder());
 }
 
 }  // namespace moshi

@@ -1,6 +1,7 @@
 // The emulated driver as a library in libcuda's place, so that the addon itself can be tested on it. Environment:
 //   MOSHI_EMULATED_ARCH=80  MOSHI_EMULATED_CARDS=1  MOSHI_EMULATED_MEMORY=BYTES  the GPUs there are
 //   MOSHI_EMULATED_FAULT=cuMemAlloc:3:2[:lasting]   the third call of it, and maybe all after it, fail with status 2
+//   MOSHI_EMULATED_SEALED=1                         the host that touches their memory ends by a segmentation fault
 //   MOSHI_EMULATED_KERNELS=FOLDER                   to put stand-ins for the kernels' images into
 // What a program did wrong is written to standard error when it ends.
 #include <cstdio>
@@ -40,6 +41,7 @@ const struct Loaded {
     set(options.arch, "MOSHI_EMULATED_ARCH");
     set(options.cards, "MOSHI_EMULATED_CARDS");
     set(options.memory, "MOSHI_EMULATED_MEMORY");
+    set(options.sealed, "MOSHI_EMULATED_SEALED");
     if (const char* fault = std::getenv("MOSHI_EMULATED_FAULT")) options.fault = fault_of(fault);
     if (const char* kernels = std::getenv("MOSHI_EMULATED_KERNELS")) {
       std::filesystem::create_directories(kernels);

@@ -121,7 +121,7 @@ int main_checked(int argc, char** argv) {
   if (options.gpu >= 0 || options.emulated > 0) {
     CardOptions how{.index = std::max(0, options.gpu), .graphs = options.graphs, .kernels = options.kernels};
     if (options.emulated > 0) how.kernels = stand_in.emplace().folder();
-    auto driver = options.emulated > 0 ? gpu::host::emulated_driver({.arch = options.emulated})
+    auto driver = options.emulated > 0 ? gpu::host::emulated_driver({.arch = options.emulated, .sealed = true})
                                        : std::make_shared<const DriverApi>(cuda_library());
     auto gpu = std::make_unique<CudaBackend>(std::move(driver), how, options.threads);
     card = gpu.get();

@@ -198,7 +198,8 @@ EMULATED cuDevicePrimaryCtxRelease_v2(cu::Device device) {
   left(card->modules.size(), "modules");
   left(card->graphs.size(), "graphs");
   left(card->execs.size(), "graphs to launch");
-  call.driver().cards[static_cast<size_t>(device)] = std::make_unique<EmulatedCard>(call.driver().options.memory);
+  const EmulatedOptions& options = call.driver().options;
+  call.driver().cards[static_cast<size_t>(device)] = std::make_unique<EmulatedCard>(options.memory, options.sealed);
   return call.answer();
 }
 

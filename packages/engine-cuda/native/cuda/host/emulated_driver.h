@@ -25,6 +25,7 @@ struct EmulatedOptions {
   int cards = 1;
   int multiprocessors = 16;
   size_t memory = size_t{4} << 30;  // of each
+  bool sealed = false;              // the host that touches that memory ends there, by a segmentation fault
   int ptx = 87;                     // the newest version of PTX it reads, 87 = 8.7
   Order order = {};                 // of blocks and threads
   DriverFault fault = {};

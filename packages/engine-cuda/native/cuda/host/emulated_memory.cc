@@ -24,14 +24,17 @@ size_t guarded(size_t bytes) {
 
 void* EmulatedMemory::take(size_t bytes) {
   if (bytes == 0 || bytes > limit_ - used_) return nullptr;
-  auto storage = std::make_unique_for_overwrite<std::byte[]>(kAlignment + kGuard + guarded(bytes));
-  const auto first = reinterpret_cast<uintptr_t>(storage.get()) + kGuard;
+  const size_t all = kAlignment + kGuard + guarded(bytes);
+  auto owned = sealed_ ? nullptr : std::make_unique_for_overwrite<std::byte[]>(all);
+  std::byte* storage = sealed_ ? sealed_->take(all) : owned.get();
+  const auto opened = open();
+  const auto first = reinterpret_cast<uintptr_t>(storage) + kGuard;
   auto* at = reinterpret_cast<std::byte*>((first + kAlignment - 1) / kAlignment * kAlignment);
   std::memset(at - kGuard, static_cast<int>(kGuardByte), kGuard + guarded(bytes));
   std::memset(at, kGarbage, bytes);
   ASAN_POISON_MEMORY_REGION(at - kGuard, kGuard);
   ASAN_POISON_MEMORY_REGION(at + bytes, guarded(bytes) - bytes);
-  blocks_.emplace(at, Block{bytes, std::move(storage)});
+  blocks_.emplace(at, Block{bytes, storage, std::move(owned)});
   used_ += bytes;
   return at;
 }
@@ -41,10 +44,12 @@ std::string EmulatedMemory::give(void* memory) {
   if (found == blocks_.end()) return "memory is freed that is not allocated";
   const auto& [at, block] = *found;
   const size_t bytes = block.bytes;
+  const auto opened = open();
   ASAN_UNPOISON_MEMORY_REGION(at - kGuard, kGuard + guarded(bytes));
   const auto intact = [](std::byte b) { return b == kGuardByte; };
   const bool whole = std::all_of(at - kGuard, at, intact) && std::all_of(at + bytes, at + guarded(bytes), intact);
   std::memset(at, kGarbage, bytes);
+  if (sealed_) SealedPages::give(block.storage, kAlignment + kGuard + guarded(bytes));
   used_ -= bytes;
   blocks_.erase(found);
   return whole ? "" : "something was written next to an allocation of " + std::to_string(bytes) + " bytes";

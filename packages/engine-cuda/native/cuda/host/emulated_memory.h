@@ -6,11 +6,15 @@
 #include <memory>
 #include <string>
 
+#include "cuda/host/sealed_pages.h"
+
 namespace moshi::gpu::host {
 
 class EmulatedMemory {
  public:
-  explicit EmulatedMemory(size_t limit) : limit_(limit) {}
+  // sealed: the host cannot touch it but while it is open.
+  explicit EmulatedMemory(size_t limit, bool sealed = false)
+      : limit_(limit), sealed_(sealed ? std::make_unique<SealedPages>() : nullptr) {}
   ~EmulatedMemory() { drop(); }
 
   // 256-byte aligned, and full of NaNs; null when that exceeds the limit.
@@ -19,6 +23,8 @@ class EmulatedMemory {
   std::string give(void* memory);
   // Whether all of these bytes lie in one allocation.
   bool holds(const void* at, size_t bytes) const;
+
+  [[nodiscard]] SealedPages::Open open() const { return SealedPages::Open(sealed_.get()); }
 
   size_t used() const { return used_; }
   size_t limit() const { return limit_; }
@@ -29,10 +35,12 @@ class EmulatedMemory {
  private:
   struct Block {
     size_t bytes;
-    std::unique_ptr<std::byte[]> storage;
+    std::byte* storage;
+    std::unique_ptr<std::byte[]> owned;  // the same, where it is not sealed
   };
   std::map<std::byte*, Block> blocks_;
   size_t limit_, used_ = 0;
+  std::unique_ptr<SealedPages> sealed_;
 };
 
 }  // namespace moshi::gpu::host

@@ -14,7 +14,8 @@ thread_local cu::Context current_context = nullptr;
 }  // namespace
 
 Emulated::Emulated(const EmulatedOptions& options) : options(options) {
-  for (int i = 0; i < options.cards; ++i) cards.push_back(std::make_unique<EmulatedCard>(options.memory));
+  for (int i = 0; i < options.cards; ++i)
+    cards.push_back(std::make_unique<EmulatedCard>(options.memory, options.sealed));
 }
 
 void start_emulated(const EmulatedOptions& options) {

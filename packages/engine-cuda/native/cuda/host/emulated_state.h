@@ -66,7 +66,7 @@ struct EmulatedGraph {
 
 // A GPU with its context.
 struct EmulatedCard {
-  explicit EmulatedCard(size_t memory) : memory(memory), host(SIZE_MAX) {}
+  EmulatedCard(size_t memory, bool sealed) : memory(memory, sealed), host(SIZE_MAX) {}
   int holders = 0;
   cu::Context context = nullptr;
   cu::Status dead = cu::kSuccess;
@@ -129,6 +129,7 @@ class Call {
   // Runs what waits in a stream until `done`, or all that waits on the card; the context dies of what fails.
   template <typename Done>
   cu::Status drain(EmulatedStream& stream, Done done) const {
+    const auto opened = card_->memory.open();
     while (!done() && !stream.queue.empty())
       if (const cu::Status status = run_first(stream); status != cu::kSuccess) return status;
     return cu::kSuccess;
