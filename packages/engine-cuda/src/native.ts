@@ -108,6 +108,8 @@ export interface NativeBench {
   /** Groups of so many conversations, which take turns. */
   frames(sessions: readonly number[], position: number, frames: number): Promise<NativeBenchFrames[]>;
   codec(oneThread: boolean, codebooks: number, frames: number): Promise<NativeBenchCodec>;
+  /** Steps of one conversation, in ms, small layers in one launch and apart; the faster way is taken from here on. Null on the CPU. */
+  tune(position: number): Promise<{ together: boolean; togetherMs: number; apartMs: number } | null>;
   close(): Promise<void>;
 }
 

@@ -28,6 +28,11 @@ export function benchInWords(report: BenchReport): string {
     row('memory', `${read.gbps.toFixed(1)} GB/s ${gpu ? 'copied' : 'read'} plainly (${aside.join(', ')})`),
   ];
   if (gpu) lines.push(row('graphs', gpu.graphs));
+  if (gpu?.oneLaunch) {
+    const { used, ms: together, apartMs } = gpu.oneLaunch;
+    const kept = used ? 'in one launch' : 'launched apart';
+    lines.push(row('small layers', `${kept}: a step takes ${ms(together)} with one launch, ${ms(apartMs)} without`));
+  }
   if (core) lines.push(row('core', `${core.gflops.toFixed(0)} GFLOP/s of multiply-adds`));
   if (lm) {
     const peak = lm.peakBytes === null ? '' : `, ${gigabytes(lm.peakBytes)} at most meanwhile`;

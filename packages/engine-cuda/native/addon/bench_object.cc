@@ -89,6 +89,15 @@ Napi::Object to_object(Napi::Env env, const CodecTimes& times) {
   return out;
 }
 
+Napi::Value to_object(Napi::Env env, const std::optional<Tuned>& tuned) {
+  if (!tuned) return env.Null();
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("together", tuned->together);
+  out.Set("togetherMs", tuned->together_ms);
+  out.Set("apartMs", tuned->apart_ms);
+  return out;
+}
+
 DType layer_type(const std::string& name) {
   for (const DType type : {DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_K})
     if (name == dtype_name(type)) return type;
@@ -114,7 +123,8 @@ class BenchObject : public Napi::ObjectWrap<BenchObject> {
                        {InstanceMethod<&BenchObject::read>("read"), InstanceMethod<&BenchObject::flops>("flops"),
                         InstanceMethod<&BenchObject::layers>("layers"), InstanceMethod<&BenchObject::load>("load"),
                         InstanceMethod<&BenchObject::frames>("frames"), InstanceMethod<&BenchObject::codec>("codec"),
-                        InstanceMethod<&BenchObject::close>("close"), InstanceAccessor<&BenchObject::info>("info")});
+                        InstanceMethod<&BenchObject::tune>("tune"), InstanceMethod<&BenchObject::close>("close"),
+                        InstanceAccessor<&BenchObject::info>("info")});
   }
   explicit BenchObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BenchObject>(info) {}
   void adopt(std::shared_ptr<BenchHolder> holder) { holder_ = std::move(holder); }
@@ -199,6 +209,13 @@ class BenchObject : public Napi::ObjectWrap<BenchObject> {
       if (position < 0 || position > 1'000'000'000) throw Error(kBadOption, "position is out of range");
       return measured(info.Env(),
                       [=](const Bench& bench) { return bench.frames(sessions, position, std::max(1, frames)); });
+    });
+  }
+  // tune(position) → Promise<{ together, togetherMs, apartMs } | null>
+  Napi::Value tune(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const int64_t position = info[0].ToNumber().Int64Value();
+      return measured(info.Env(), [=](Bench& bench) { return bench.tune(position); });
     });
   }
   // codec(oneThread, codebooks, frames) → Promise

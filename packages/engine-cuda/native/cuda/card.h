@@ -21,6 +21,7 @@ namespace moshi {
 struct CardOptions {
   int index = 0;        // as the driver counts
   bool graphs = true;   // whether program() records
+  bool stages = true;   // whether small operations of a program become one launch
   std::string kernels;  // the folder of their images
 };
 
@@ -88,6 +89,10 @@ class Card {
   // memory may not be written from the host and nothing be waited for; only the first time it may allocate. When a
   // recording fails, body runs once more.
   void program(std::span<const uint64_t> key, FunctionRef<void()> body);
+  // Records body and plays that once, whatever becomes of graphs; throws DriverError where that cannot be done.
+  void play(FunctionRef<void()> body);
+  // All that is recorded: programs are to be given in another way.
+  void forget_programs();
   // False when they are not asked for, or when the driver cannot; the note then says why.
   bool graphs() const { return graphs_; }
   const std::string& graph_note() const { return graph_note_; }
@@ -123,6 +128,7 @@ class Card {
   void give_back_kept();
   void only_outside(const char* what) const;
   bool record(Recording& recording, FunctionRef<void()> body);
+  Owned<cu::GraphExec> recorded(FunctionRef<void()> body);
   Owned<cu::GraphExec> instantiate(const Owned<cu::Graph>& graph);
   void make_room();
   void without_graphs(const std::string& why);

@@ -34,36 +34,47 @@ void Card::program(std::span<const uint64_t> key, FunctionRef<void()> body) {
   }
 }
 
+void Card::play(FunctionRef<void()> body) {
+  const Owned<cu::GraphExec> graph = recorded(body);
+  context_.call("cuGraphLaunch", context_.api().graph_launch, graph.get(), stream_.get());
+  // Drivers before CUDA 12 do not keep a graph that is being played.
+  wait();
+}
+
 // False when it cannot be recorded, and then nothing of body has happened.
 bool Card::record(Recording& recording, FunctionRef<void()> body) {
-  const DriverApi& driver = context_.api();
   try {
-    context_.call("cuStreamBeginCapture", driver.capture_begin, stream_.get(), cu::kThreadLocal);
-    Owned<cu::Graph> graph;
-    const auto end = [&] {
-      cu::Graph made = nullptr;
-      // Whatever else fails, lest the stream stay in it.
-      const cu::Status status = driver.capture_end(stream_.get(), &made);
-      graph = {context_, "cuGraphDestroy", driver.graph_destroy, made};
-      return status;
-    };
-    recording_ = true;
-    try {
-      body();
-    } catch (...) {
-      recording_ = false;
-      if (!context_.lost()) end();
-      throw;
-    }
-    recording_ = false;
-    context_.check(end(), "cuStreamEndCapture");
-    recording.graph = instantiate(graph);
+    recording.graph = recorded(body);
     return true;
   } catch (const DriverError& error) {
     if (context_.lost()) throw;
     without_graphs(error.what());
     return false;
   }
+}
+
+Owned<cu::GraphExec> Card::recorded(FunctionRef<void()> body) {
+  const DriverApi& driver = context_.api();
+  context_.call("cuStreamBeginCapture", driver.capture_begin, stream_.get(), cu::kThreadLocal);
+  Owned<cu::Graph> graph;
+  const auto end = [&] {
+    cu::Graph made = nullptr;
+    // Whatever else fails, lest the stream stay in it.
+    const cu::Status status = driver.capture_end(stream_.get(), &made);
+    graph = {context_, "cuGraphDestroy", driver.graph_destroy, made};
+    return status;
+  };
+  recording_ = true;
+  try {
+    body();
+  } catch (...) {
+    recording_ = false;
+    if (!context_.lost()) end();
+    throw;
+  }
+  recording_ = false;
+  context_.check(end(), "cuStreamEndCapture");
+  return instantiate(graph);
 }
 
 Owned<cu::GraphExec> Card::instantiate(const Owned<cu::Graph>& graph) {
@@ -89,6 +100,10 @@ void Card::make_room() {
 void Card::without_graphs(const std::string& why) {
   graphs_ = false;
   graph_note_ = "work is given to the GPU step by step, since it cannot be recorded: " + why;
+  forget_programs();
+}
+
+void Card::forget_programs() {
   context_.quietly("cuStreamSynchronize", context_.api().stream_wait, stream_.get());
   recordings_.clear();
 }

@@ -34,6 +34,12 @@ uint64_t CudaBackend::free_memory() {
   return card_now()->available();
 }
 
+CudaBackend::Locked CudaBackend::card_now() {
+  Locked card(*device_);
+  if (device_->stages) device_->stages->launch();
+  return card;
+}
+
 std::shared_ptr<char> CudaBackend::weights(size_t bytes) {
   auto* data = static_cast<char*>(card_now()->allocate(bytes));
   return {data, [device = device_](char* p) { Locked(*device)->free(p); }};
@@ -108,10 +114,6 @@ Matrix CudaBackend::pack_table(StoredMatrix stored) {
           .cols = stored.cols,
           .bytes = stored.bytes.size(),
           .table = true};
-}
-
-void CudaBackend::program(std::span<const uint64_t> key, const std::function<void()>& body) {
-  card_now()->program(key, [&] { body(); });
 }
 
 void CudaBackend::share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) {

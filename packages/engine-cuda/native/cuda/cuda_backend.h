@@ -10,6 +10,7 @@
 #include "cuda/card.h"
 #include "cuda/kernels/attend.h"
 #include "cuda/packed.h"
+#include "cuda/stage_run.h"
 #include "model/workspace.h"
 
 namespace moshi {
@@ -71,6 +72,9 @@ class CudaBackend : public Backend {
             int32_t* taken) override;
 
   void program(std::span<const uint64_t> key, const std::function<void()>& body) override;
+  std::optional<Tuned> tune(const std::function<double()>& time) override;
+  // Why small operations do not become one launch, though that is asked for; empty where they do.
+  std::string stage_note() const { return device_->stages ? device_->stages->note() : ""; }
   // The card takes all of them at once.
   void share(int64_t count, const std::function<void(int64_t begin, int64_t end)>& task) override;
   void each(int64_t count, const std::function<void(int64_t)>& task) override;
@@ -79,8 +83,11 @@ class CudaBackend : public Backend {
   // Sessions come and go on other threads than the one that steps them; memory outlives the backend where somebody
   // still holds it.
   struct Device {
-    Device(std::shared_ptr<const DriverApi> driver, const CardOptions& options) : card(std::move(driver), options) {}
+    Device(std::shared_ptr<const DriverApi> driver, const CardOptions& options)
+        : card(std::move(driver), options), wants_stages(options.stages) {}
     Card card;
+    bool wants_stages, gathers = false;  // gathers: within a program
+    std::optional<StageRun> stages;      // from the first program on
     std::recursive_mutex mutex;
     std::mutex reading;
   };
@@ -92,10 +99,16 @@ class CudaBackend : public Backend {
     Card& operator*() const { return card_; }
 
    private:
-    std::lock_guard<std::recursive_mutex> lock_;
+    std::unique_lock<std::recursive_mutex> lock_;
     Card& card_;
   };
-  Locked card_now() { return Locked(*device_); }
+  // After what was gathered for it.
+  Locked card_now();
+  // Whether it becomes a stage.
+  bool gathered(const Matrix& w, LinearStage stage, int64_t n);
+  bool gathered(const AttentionShape& shape, int layer, const float* qkv, const Rows& rows);
+  // The stage that appends these, if that is the last one gathered: it can attend to them as well.
+  AttendStage* gathered_append(int layer, const float* qkv);
   // y = a.w x, of floats or codes that a names.
   void multiply(const gpu::PackedLayout& layout, Linear a, float* y, int64_t y_stride, int64_t n, bool add);
   // As many tables as one launch takes, all of one type.

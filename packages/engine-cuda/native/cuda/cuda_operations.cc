@@ -26,10 +26,6 @@ int whole(int64_t value) {
 int64_t parts(int64_t count, int64_t size) {
   return (count + size - 1) / size;
 }
-// Threads for a row of so many values, a few of them each.
-int threads_for(int64_t values) {
-  return whole(std::clamp<int64_t>(parts(values, 4 * 32) * 32, 32, 1024));
-}
 // A thread a value, in blocks along x, for so many rows along y.
 LaunchShape over(int64_t values, int64_t rows = 1) {
   const int threads = whole(std::clamp<int64_t>(parts(values, 32) * 32, 32, kThreads));
@@ -57,6 +53,18 @@ struct Codes {
 LaunchShape codes_shape(const gpu::PackedLayout& layout, int64_t rows) {
   constexpr int kWarps = 4;
   return {.grid = {whole(parts(layout.blocks, 4 * kWarps)), whole(rows)}, .threads = 32 * kWarps};
+}
+
+// y (+)= input(x), of a layer that is still to be named.
+LinearStage stage_of(StageInput input, const float* x, int64_t x_stride, float* y, int64_t y_stride, bool add) {
+  LinearStage out{};
+  out.x = x;
+  out.y = y;
+  out.x_stride = whole(x_stride);
+  out.y_stride = whole(y_stride);
+  out.input = input;
+  out.add = add;
+  return out;
 }
 
 // The layout of the rings of a call, which is the same for all of them.
@@ -96,6 +104,7 @@ void CudaBackend::multiply(const gpu::PackedLayout& layout, Linear a, float* y, 
 
 void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
                          bool add) {
+  if (gathered(w, stage_of(StageInput::Plain, x, x_stride, y, y_stride, add), n)) return;
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   Linear a = gpu::linear_of(layout, w.data.get());
   if (!is_quantized(w.type)) {
@@ -114,12 +123,10 @@ void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, floa
 
 void CudaBackend::linear_with(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t n,
                               const LinearEnd& end) {
-  const gpu::PackedLayout layout = gpu::packed_layout(w);
-  if (!has_end(layout.form)) {
-    if (end.bias || end.scale || end.after != Activation::Identity)
-      return Backend::linear_with(w, x, x_stride, y, n, end);
+  if (!end.bias && !end.scale && end.after == Activation::Identity)
     return linear(w, x, x_stride, y, w.rows, n, end.adds);
-  }
+  const gpu::PackedLayout layout = gpu::packed_layout(w);
+  if (!has_end(layout.form)) return Backend::linear_with(w, x, x_stride, y, n, end);
   Linear a = gpu::linear_of(layout, w.data.get());
   a.x = x;
   a.x_stride = x_stride;
@@ -132,12 +139,16 @@ void CudaBackend::linear_with(const Matrix& w, const float* x, int64_t x_stride,
 
 void CudaBackend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n,
                                  Activation after) {
+  LinearStage stage = stage_of(StageInput::RmsNorm, x, w.cols, y, w.rows, false);
+  stage.norm = norm.weight.data();
+  stage.eps = norm.eps;
+  if (norm.kind == NormKind::Rms && after == Activation::Identity && gathered(w, stage, n)) return;
   if (!is_quantized(w.type) || norm.kind != NormKind::Rms || after != Activation::Identity)
     return Backend::linear_of_norm(w, norm, x, y, n, after);
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   Working memory(*this);
   const Codes codes(memory, layout, n);
-  const LaunchShape shape{.grid = {whole(n)}, .threads = threads_for(w.cols)};
+  const LaunchShape shape{.grid = {whole(n)}, .threads = norm_threads(whole(w.cols))};
   GPU_RUN(*card_now(), rms_norm_codes, shape, x, norm.weight.data(), norm.eps, whole(w.cols), codes.codes,
           codes.scales);
   multiply(layout, codes.of(gpu::linear_of(layout, w.data.get())), y, w.rows, n, false);
@@ -145,6 +156,9 @@ void CudaBackend::linear_of_norm(const Matrix& w, const Norm& norm, const float*
 
 void CudaBackend::add_linear_of_gate(const Matrix& w, Activation kind, const float* x, const float* scale, float* y,
                                      int64_t n) {
+  LinearStage stage = stage_of(StageInput::Gate, x, 2 * w.cols, y, w.rows, true);
+  stage.gate = kind;
+  if (!scale && gathered(w, stage, n)) return;
   if (!is_quantized(w.type) || scale) return Backend::add_linear_of_gate(w, kind, x, scale, y, n);
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   Working memory(*this);
@@ -195,7 +209,7 @@ void CudaBackend::look_up(std::span<const Lookup> tables, const int32_t* ids, in
 }
 
 void CudaBackend::norm(const Norm& norm, const float* x, float* y, int64_t n, int64_t dim) {
-  const LaunchShape shape{.grid = {whole(n)}, .threads = threads_for(dim)};
+  const LaunchShape shape{.grid = {whole(n)}, .threads = norm_threads(whole(dim))};
   if (norm.kind == NormKind::Rms)
     GPU_RUN(*card_now(), rms_norm, shape, x, norm.weight.data(), norm.eps, y, whole(dim));
   else
@@ -283,6 +297,7 @@ void CudaBackend::append(const AttentionShape& shape, int layer, float* qkv, con
   if (shape.head_dim > kMostHeadDim)
     throw Error(kBadModel, "the model's heads have " + std::to_string(shape.head_dim) + " values; GPUs take " +
                                std::to_string(kMostHeadDim) + " at most: run it with gpu: false");
+  if (gathered(shape, layer, qkv, rows)) return;
   const KvCache& cache = *rows.host.front().cache;
   Append a{};
   set_ring(a, shape, layer, cache);
@@ -336,6 +351,10 @@ void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qk
 }
 
 void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qkv, float* out, const Rows& rows) {
+  if (AttendStage* stage = gathered_append(layer, qkv)) {
+    stage->out = out;
+    return;
+  }
   Attend a{};
   a.out = out;
   attend(shape, layer, qkv, rows, a);
@@ -343,7 +362,7 @@ void CudaBackend::attend(const AttentionShape& shape, int layer, const float* qk
 
 void CudaBackend::add_linear_of_attention(const Matrix& w, const AttentionShape& shape, int layer, const float* qkv,
                                           const Rows& rows, const float* scale, float* y) {
-  if (!is_quantized(w.type) || scale || shape.head_dim % 32 != 0)
+  if (!is_quantized(w.type) || scale || shape.head_dim % 32 != 0 || gathered_append(layer, qkv))
     return Backend::add_linear_of_attention(w, shape, layer, qkv, rows, scale, y);
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   Working memory(*this);

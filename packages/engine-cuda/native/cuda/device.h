@@ -147,6 +147,10 @@ GPU_DEVICE void store_release(int* p, int value) {
 #endif
 }
 
+GPU_DEVICE void prefetch(const void* p) {
+  asm volatile("prefetch.L2 [%0];" ::"l"(p));
+}
+
 // sm_80's PTX 7.0, for old drivers, does not know the hint yet.
 #if GPU_ARCH >= 890
 #define GPU_LOAD_ONCE "ld.global.nc.L1::no_allocate"

@@ -26,6 +26,7 @@
 //   over_lanes<Join>(value, bit)       of 4 or 8 bytes: with that of the lane whose number differs by this bit, then by
 //                                      the bits below it
 //   atomic_add(int* | float*), atomic_max(int*), load_acquire(int*), store_release(int*)
+//   prefetch(p)                        into the second cache, what lies there
 //   load_stream(T*)                    4, 8 or 16 aligned bytes that are read once: past the first cache where possible
 //   async_copy<bytes>(shared, global), async_commit(), async_wait<groups left in flight>()
 //   half_to_float, float_to_half, bf16_to_float, float_to_bf16, exp2_fast, log2_fast, rsqrt_fast, multiply_add
@@ -107,15 +108,26 @@ GPU_DEVICE T block_sum(T value, T* scratch) {
   return total;
 }
 
-// Every block of a cooperative launch waits for all others. arrived: an int of the device, zero before the launch;
-// round: how many times this grid has met before.
-GPU_DEVICE void grid_barrier(int* arrived, int round) {
+// Where the blocks of cooperative launches meet: of the device, zeros before the first, left as the next one needs it.
+struct GridMeeting {
+  int arrived;
+  // On a line of its own: who waits looks at it all the time.
+  alignas(128) int round;
+};
+
+// Every block of a cooperative launch waits for all others.
+GPU_DEVICE void grid_barrier(GridMeeting* meeting) {
   const int all = blocks_x() * blocks_y() * blocks_z();
   barrier();
   if (thread() == 0) {
+    const int round = load_acquire(&meeting->round);
     fence();
-    atomic_add(arrived, 1);
-    while (load_acquire(arrived) < all * (round + 1)) {
+    if (atomic_add(&meeting->arrived, 1) == all - 1) {
+      meeting->arrived = 0;
+      store_release(&meeting->round, static_cast<int>(static_cast<uint32_t>(round) + 1u));
+    } else {
+      while (load_acquire(&meeting->round) == round) {
+      }
     }
     fence();
   }

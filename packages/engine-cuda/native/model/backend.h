@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -146,6 +147,12 @@ struct ConvOverlap {
 // A number that nothing else has, for the keys of programs: another model may come to lie at the same address.
 uint64_t unique_number();
 
+// Two ways to do the same, and which of them was the faster one here; milliseconds.
+struct Tuned {
+  bool together = false;  // small operations are one launch
+  double together_ms = 0, apart_ms = 0;
+};
+
 // Pointers to activations, ids and what of this kind there is are the device's, unless a host's is asked for.
 class Backend {
  public:
@@ -255,6 +262,11 @@ class Backend {
   virtual void program(std::span<const uint64_t> key, const std::function<void()>& body) {
     (void)key;
     body();
+  }
+  // Takes the faster way from here on, where there are two: time() runs steps of a conversation and says what one took.
+  virtual std::optional<Tuned> tune(const std::function<double()>& time) {
+    (void)time;
+    return std::nullopt;
   }
   // task(begin, end) for parts of [0, count), conversations that do not need each other: as many in one part as the
   // device takes at once.

@@ -98,6 +98,8 @@ class Bench {
   // Groups of so many conversations from `position` on, sound to sound. They take turns, so that whatever else the
   // machine does falls on all of them.
   std::vector<FrameTimes> frames(const std::vector<int>& sessions, int64_t position, int frames) const;
+  // The language model's steps of one conversation, which from here on are taken in the faster way; nothing on the CPU.
+  std::optional<Tuned> tune(int64_t position);
   // One frame of the codec alone, on one thread or all, or on the GPU.
   CodecTimes codec(bool one_thread, int codebooks, int frames) const;
   int codebooks() const;

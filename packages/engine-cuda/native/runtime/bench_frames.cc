@@ -1,5 +1,6 @@
 // The bench of whole frames: conversations from sound to sound, in groups that take turns.
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "core/error.h"
@@ -150,6 +151,23 @@ FrameTimes summary(const std::vector<Frame>& frames, const std::vector<Frame>& o
 }
 
 }  // namespace
+
+std::optional<Tuned> Bench::tune(int64_t position) {
+  if (!gpu_ || !lm_) return std::nullopt;
+  Group group(*lm_, *mimi_, *timed_, 1);
+  const std::unique_ptr<Yardstick> none = yardstick(1);
+  const auto best = [&](int frames) {
+    double out = INFINITY;
+    for (int i = 0; i < frames; ++i) out = std::min(out, group.frame(*none, false).lm);
+    return out;
+  };
+  best(2);
+  group.come_to(position);
+  return timed_->tune([&] {
+    best(kWarmUp);
+    return best(kFewest);
+  });
+}
 
 std::vector<FrameTimes> Bench::frames(const std::vector<int>& sessions, int64_t position, int frames) const {
   if (!lm_) throw Error(kBadOption, "a codec alone has no conversations");

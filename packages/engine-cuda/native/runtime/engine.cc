@@ -248,8 +248,7 @@ void Engine::rehearse() {
     if (options_.full) session->generation.come_to(*checkpoint_->backend, lm.config().temporal.context - 1);
   // Twice before it is timed: a device records the second one.
   constexpr int kRounds = 4, kTimed = 2;
-  for (int n = 1; n < 2 * slots(); n *= 2) {
-    const int count = std::min(n, slots());
+  const auto time = [&](int count) {
     const std::vector<std::shared_ptr<Session>> some(all.begin(), all.begin() + count);
     double best = INFINITY;
     for (int round = 0; round < kRounds; ++round) {
@@ -259,7 +258,12 @@ void Engine::rehearse() {
       step(some);
       if (const double ms = watch.lap(); round >= kRounds - kTimed) best = std::min(best, ms);
     }
-    rehearsed_.push_back({count, best});
+    return best;
+  };
+  checkpoint_->backend->tune([&] { return time(1); });
+  for (int n = 1; n < 2 * slots(); n *= 2) {
+    const int count = std::min(n, slots());
+    rehearsed_.push_back({count, time(count)});
   }
 }
 

@@ -133,6 +133,7 @@ class TimedBackend : public Backend {
   void program(std::span<const uint64_t> key, const std::function<void()>& body) override {
     counting_ ? body() : inner_.program(key, body);
   }
+  std::optional<Tuned> tune(const std::function<double()>& time) override { return inner_.tune(time); }
   void each(int64_t count, const std::function<void(int64_t)>& task) override { inner_.each(count, task); }
 
  private:

@@ -187,16 +187,21 @@ void check_async() {
 void check_grid() {
   const std::vector<int> in{5, 7, 11, 13};
   for (const Order order : kOrders) {
-    std::vector<int> out(4);
-    int arrived = 0, sum = 0;
-    host::launch({.kernel = "words_of_grids", .grid = {4}, .threads = 64, .order = order, .cooperative = true},
-                 words_of_grids, &arrived, in.data(), out.data(), &sum);
-    expect(out == std::vector<int>(4, 36), "all blocks of a grid meet");
+    // The second time as another launch finds it, of another size.
+    GridMeeting meeting{};
+    for (const int blocks : {4, 3}) {
+      std::vector<int> out(static_cast<size_t>(blocks));
+      int sum = 0;
+      host::launch({.kernel = "words_of_grids", .grid = {blocks}, .threads = 64, .order = order, .cooperative = true},
+                   words_of_grids, &meeting, in.data(), out.data(), &sum);
+      expect(out == std::vector<int>(out.size(), blocks == 4 ? 36 : 23), "all blocks of a grid meet");
+    }
   }
   std::vector<int> out(4);
-  int arrived = 0, sum = 0;
+  GridMeeting meeting{};
+  int sum = 0;
   expect_fault("a grid barrier without a cooperative launch", "only a cooperative launch",
-               {.kernel = "grid", .grid = {4}}, words_of_grids, &arrived, in.data(), out.data(), &sum);
+               {.kernel = "grid", .grid = {4}}, words_of_grids, &meeting, in.data(), out.data(), &sum);
 }
 
 void check_warp() {

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
     moshi::check_gpu();
     moshi::check_gpu_linear();
     moshi::check_gpu_steps();
+    moshi::check_gpu_stages();
     moshi::check_gpu_streams();
     // On an emulated CPU the longest of them take minutes, and do there what they do elsewhere.
     const bool brief = std::getenv("MOSHI_BRIEF_CHECKS") != nullptr;

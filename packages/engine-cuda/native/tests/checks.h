@@ -15,6 +15,7 @@ void check_gpu_draw();
 void check_gpu_linear();
 void check_gpu_model();
 void check_gpu_shim();
+void check_gpu_stages();
 void check_gpu_steps();
 void check_gpu_streams();
 void check_kernels();

@@ -28,15 +28,15 @@ GPU_KERNEL(32) words_of_warps(int* out) {
   out[257 + l] = static_cast<int>(wide >> 20);
 }
 
-// Cooperative; in, out [blocks]; arrived and sum are zero.
-GPU_KERNEL(1024) words_of_grids(int* arrived, const int* in, int* out, int* sum) {
+// Cooperative; in, out [blocks]; meeting and sum are zeros.
+GPU_KERNEL(1024) words_of_grids(GridMeeting* meeting, const int* in, int* out, int* sum) {
   if (thread() == 0) {
     atomic_add(sum, in[block_x()]);
     atomic_max(sum, 1);
   }
-  grid_barrier(arrived, 0);
+  grid_barrier(meeting);
   if (thread() == 0) store_release(&out[block_x()], *sum);
-  grid_barrier(arrived, 1);
+  grid_barrier(meeting);
   if (thread() == 0 && load_acquire(&out[(block_x() + 1) % blocks_x()]) != *sum) out[block_x()] = -1;
 }
 

@@ -1,6 +1,6 @@
-// parity [--isa NAME] [--threads N] [--gpu INDEX | --emulated SM] [--kernels FOLDER] [--graphs on|off] DIR…: runs
-// golden case folders, one row a check; exit 1 if any falls short, 2 if none can be run. On the CPU, on a GPU as
-// NVIDIA's driver counts them, or on one of that generation made of fibers.
+// parity [--isa NAME] [--threads N] [--gpu INDEX | --emulated SM] [--kernels FOLDER] [--graphs on|off] [--stages
+// on|off] DIR…: runs golden case folders, one row a check; exit 1 if any falls short, 2 if none can be run. On the CPU,
+// on a GPU as NVIDIA's driver counts them, or on one of that generation made of fibers.
 #include "tests/parity.h"
 
 #include <sys/stat.h>
@@ -62,7 +62,7 @@ struct Options {
   const char* isa = nullptr;
   int threads = 1, emulated = 0, gpu = -1;
   std::string kernels;
-  bool graphs = true;
+  bool graphs = true, stages = true;
   int first = 1;  // of the folders
 };
 
@@ -100,13 +100,15 @@ Options parse(int argc, char** argv) {
       out.kernels = value;
     else if (option == "--graphs")
       out.graphs = on_or_off(name, value);
+    else if (option == "--stages")
+      out.stages = on_or_off(name, value);
     else
       throw Error(kBadOption, "unknown option " + printable(name));
   }
   if (at >= argc)
     throw Error(kBadOption,
                 "usage: parity [--isa NAME] [--threads N] [--gpu INDEX | --emulated SM] [--kernels FOLDER] [--graphs "
-                "on|off] DIR…");
+                "on|off] [--stages on|off] DIR…");
   if (out.gpu >= 0 && out.emulated > 0)
     throw Error(kBadOption, "--gpu and --emulated are two devices: choose one of them");
   return out;
@@ -119,7 +121,10 @@ int main_checked(int argc, char** argv) {
   std::unique_ptr<Backend> owned;
   const CudaBackend* card = nullptr;
   if (options.gpu >= 0 || options.emulated > 0) {
-    CardOptions how{.index = std::max(0, options.gpu), .graphs = options.graphs, .kernels = options.kernels};
+    CardOptions how{.index = std::max(0, options.gpu),
+                    .graphs = options.graphs,
+                    .stages = options.stages,
+                    .kernels = options.kernels};
     if (options.emulated > 0) how.kernels = stand_in.emplace().folder();
     auto driver = options.emulated > 0 ? gpu::host::emulated_driver({.arch = options.emulated, .sealed = true})
                                        : std::make_shared<const DriverApi>(cuda_library());
@@ -146,6 +151,7 @@ int main_checked(int argc, char** argv) {
   }
   if (card && options.graphs && !card->card().graphs())
     std::printf("without graphs: %s\n", card->card().graph_note().c_str());
+  if (card && !card->stage_note().empty()) std::printf("without stages: %s\n", card->stage_note().c_str());
   std::printf("%d checks on %s, %d failed\n", checks, backend.name().c_str(), failures);
   return failures ? 1 : 0;
 }

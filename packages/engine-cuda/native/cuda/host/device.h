@@ -185,6 +185,8 @@ inline void store_release(int* p, int value) {
   exchange(p, value);
 }
 
+inline void prefetch(const void*) {}
+
 template <typename T>
 T load_stream(const T* p) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16);

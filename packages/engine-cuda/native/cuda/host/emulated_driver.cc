@@ -68,7 +68,7 @@ cu::Status attribute_of(const EmulatedOptions& options, cu::Attribute which, int
       *value = options.arch % 10;
       break;
     case cu::kCooperativeLaunch:
-      *value = 1;
+      *value = options.cooperative ? 1 : 0;
       break;
     case cu::kSharedLimit:
       *value = shared_limit(options.arch);

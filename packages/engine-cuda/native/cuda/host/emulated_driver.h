@@ -23,7 +23,8 @@ struct DriverFault {
 struct EmulatedOptions {
   int arch = 80;  // of sm_80
   int cards = 1;
-  int multiprocessors = 16;
+  bool cooperative = true;          // whether it has cooperative launches
+  int multiprocessors = 1;          // each holds hundreds of fibers of a cooperative launch
   size_t memory = size_t{4} << 30;  // of each
   bool sealed = false;              // the host that touches that memory ends there, by a segmentation fault
   int ptx = 87;                     // the newest version of PTX it reads, 87 = 8.7

@@ -25,6 +25,7 @@ std::function<void()> bound(void (*kernel)(P...), void** parameters) {
   KERNEL(linear_##form##_3) \
   KERNEL(linear_##form##_4) \
   KERNEL(linear_##form##_5) KERNEL(linear_##form##_6) KERNEL(linear_##form##_7) KERNEL(linear_##form##_8)
+#define STAGES(Form, form) KERNEL(stages_##form)
 #define GEMM(Form, form) KERNEL(gemm_##form##_64x64) KERNEL(gemm_##form##_32x128) KERNEL(gemm_##form##_32x32)
 #define GEMM75(Form, form) \
   KERNEL(gemm_##form##_mma75_64x64) KERNEL(gemm_##form##_mma75_32x64) KERNEL(gemm_##form##_mma75_32x16)
@@ -44,6 +45,8 @@ constexpr HostKernel kKernels[] = {
     KERNEL(nearest_parts) KERNEL(nearest_choose)
     KERNEL(draw)
     KERNEL(quantize_rows)
+    KERNEL(meet_once)
+    MOSHI_LINEAR_FORMS(STAGES)
     MOSHI_LINEAR_FORMS(LINEAR)
     MOSHI_LINEAR_FORMS(GEMM)
     MOSHI_LINEAR_CODES(GEMM75)

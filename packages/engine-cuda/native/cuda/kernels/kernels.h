@@ -12,6 +12,7 @@
 #include "cuda/kernels/gemm.h"
 #include "cuda/kernels/linear.h"
 #include "cuda/kernels/nearest.h"
+#include "cuda/kernels/stages.h"
 #include "cuda/kernels/streams.h"
 
 namespace moshi {
@@ -52,6 +53,11 @@ void quantize_rows(const float* x, int64_t x_stride, int cols, int8_t* codes, In
       linear_##form##_7(Linear a), linear_##form##_8(Linear a);
 MOSHI_LINEAR_FORMS(MOSHI_LINEAR)
 #undef MOSHI_LINEAR
+
+void meet_once(gpu::GridMeeting* meeting);
+#define MOSHI_STAGES(Form, form) void stages_##form(Stages all);
+MOSHI_LINEAR_FORMS(MOSHI_STAGES)
+#undef MOSHI_STAGES
 
 using LinearKernel = void (*)(Linear a);
 
