@@ -104,8 +104,8 @@ class CudaBackend : public Backend {
   };
   // After what was gathered for it.
   Locked card_now();
-  // Whether it becomes a stage.
-  bool gathered(const Matrix& w, LinearStage stage, int64_t n);
+  // Whether it becomes a stage; if that remains the only one, the operation runs after all.
+  bool gathered(const Matrix& w, LinearStage stage, int64_t n, std::function<void()> operation);
   bool gathered(const AttentionShape& shape, int layer, const float* qkv, const Rows& rows);
   // The stage that appends these, if that is the last one gathered: it can attend to them as well.
   AttendStage* gathered_append(int layer, const float* qkv);

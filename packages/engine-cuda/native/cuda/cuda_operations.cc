@@ -104,7 +104,9 @@ void CudaBackend::multiply(const gpu::PackedLayout& layout, Linear a, float* y, 
 
 void CudaBackend::linear(const Matrix& w, const float* x, int64_t x_stride, float* y, int64_t y_stride, int64_t n,
                          bool add) {
-  if (gathered(w, stage_of(StageInput::Plain, x, x_stride, y, y_stride, add), n)) return;
+  if (gathered(w, stage_of(StageInput::Plain, x, x_stride, y, y_stride, add), n,
+               [=, this] { linear(w, x, x_stride, y, y_stride, n, add); }))
+    return;
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   Linear a = gpu::linear_of(layout, w.data.get());
   if (!is_quantized(w.type)) {
@@ -142,7 +144,9 @@ void CudaBackend::linear_of_norm(const Matrix& w, const Norm& norm, const float*
   LinearStage stage = stage_of(StageInput::RmsNorm, x, w.cols, y, w.rows, false);
   stage.norm = norm.weight.data();
   stage.eps = norm.eps;
-  if (norm.kind == NormKind::Rms && after == Activation::Identity && gathered(w, stage, n)) return;
+  if (norm.kind == NormKind::Rms && after == Activation::Identity &&
+      gathered(w, stage, n, [=, this] { linear_of_norm(w, norm, x, y, n, after); }))
+    return;
   if (!is_quantized(w.type) || norm.kind != NormKind::Rms || after != Activation::Identity)
     return Backend::linear_of_norm(w, norm, x, y, n, after);
   const gpu::PackedLayout layout = gpu::packed_layout(w);
@@ -158,7 +162,7 @@ void CudaBackend::add_linear_of_gate(const Matrix& w, Activation kind, const flo
                                      int64_t n) {
   LinearStage stage = stage_of(StageInput::Gate, x, 2 * w.cols, y, w.rows, true);
   stage.gate = kind;
-  if (!scale && gathered(w, stage, n)) return;
+  if (!scale && gathered(w, stage, n, [=, this] { add_linear_of_gate(w, kind, x, scale, y, n); })) return;
   if (!is_quantized(w.type) || scale) return Backend::add_linear_of_gate(w, kind, x, scale, y, n);
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   Working memory(*this);

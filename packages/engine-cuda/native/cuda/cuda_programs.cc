@@ -48,7 +48,7 @@ std::optional<Tuned> CudaBackend::tune(const std::function<double()>& time) {
   return out;
 }
 
-bool CudaBackend::gathered(const Matrix& w, LinearStage stage, int64_t n) {
+bool CudaBackend::gathered(const Matrix& w, LinearStage stage, int64_t n, std::function<void()> operation) {
   if (!device_->gathers || w.bytes > kSmallMatrix) return false;
   const gpu::PackedLayout layout = gpu::packed_layout(w);
   const Linear a = gpu::linear_of(layout, w.data.get());
@@ -61,7 +61,11 @@ bool CudaBackend::gathered(const Matrix& w, LinearStage stage, int64_t n) {
   stage.groups = a.groups;
   stage.split = a.split;
   stage.group_share = a.group_share;
-  return device_->stages->add(layout.form, stage, n);
+  return device_->stages->add(layout.form, stage, n, [this, operation = std::move(operation)] {
+    const bool gathers = std::exchange(device_->gathers, false);
+    operation();
+    device_->gathers = gathers;
+  });
 }
 
 bool CudaBackend::gathered(const AttentionShape& shape, int layer, const float* qkv, const Rows& rows) {

@@ -45,13 +45,14 @@ void StageRun::try_out() {
   possible_ = true;
 }
 
-bool StageRun::add(LinearForm form, const LinearStage& s, int64_t n) {
+bool StageRun::add(LinearForm form, const LinearStage& s, int64_t n, std::function<void()> alone) {
   const int64_t bytes = n > kStageRows ? 0 : stage_bytes(form, s.input, s.cols, static_cast<int>(n));
   if (n > kStageRows || bytes > kMostShared) return false;
   if (s.input == StageInput::RmsNorm && s.cols > kStageNorm) return false;
   if (form_ && *form_ != form) launch();
   form_ = form;
   add({.kind = StageKind::Linear, .linear = s}, n, stage_tiles(s, static_cast<int>(n)), bytes);
+  if (stages_.count == 1) alone_ = std::move(alone);
   return true;
 }
 
@@ -67,6 +68,7 @@ void StageRun::add(const Stage& stage, int64_t n, int tiles, int64_t shared_byte
     launch();
     form_ = form;
   }
+  alone_ = nullptr;
   stages_.n = static_cast<int32_t>(n);
   stages_.stage[stages_.count++] = stage;
   tiles_ = std::max(tiles_, tiles);
@@ -81,6 +83,11 @@ AttendStage* StageRun::last_attend() {
 
 void StageRun::launch() {
   if (stages_.count == 0) return;
+  if (alone_) {
+    const std::function<void()> alone = std::move(alone_);
+    forget();
+    return alone();
+  }
   // Without a layer any form will do.
   const char* name = stages_name(form_.value_or(LinearForm::F32));
   const int at_once =
@@ -97,6 +104,7 @@ void StageRun::launch() {
 
 void StageRun::forget() {
   stages_ = {};
+  alone_ = nullptr;
   form_.reset();
   tiles_ = 0;
   shared_bytes_ = 0;

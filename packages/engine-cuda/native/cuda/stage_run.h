@@ -2,6 +2,7 @@
 // launches a GPU idles for longer than such an operation takes.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -22,8 +23,9 @@ class StageRun {
   // Why not.
   const std::string& note() const { return note_; }
 
-  // False: it is none that can be gathered.
-  bool add(LinearForm form, const LinearStage& stage, int64_t n);
+  // False: it is none that can be gathered. `alone` launches it as it is launched otherwise, which is what becomes of
+  // it when no other follows.
+  bool add(LinearForm form, const LinearStage& stage, int64_t n, std::function<void()> alone);
   bool add(const AttendStage& stage, int64_t n);
   // The stage added last, if it is one of attention: what may still be said of it.
   AttendStage* last_attend();
@@ -41,6 +43,7 @@ class StageRun {
   gpu::GridMeeting* meeting_ = nullptr;
   Stages stages_{};
   std::optional<LinearForm> form_;  // of the layers
+  std::function<void()> alone_;     // the only stage there is, if it has one
   int tiles_ = 0;                   // of the stage that has the most
   size_t shared_bytes_ = 0;
 };

@@ -75,10 +75,10 @@ Floats steps(CudaBackend& backend, const Block& block, const Shape& s, int64_t n
       const std::vector<uint64_t> key{static_cast<uint64_t>(position), static_cast<uint64_t>(n)};
       backend.program(key, [&] {
         for (int layer = 0; layer < kLayers; ++layer) {
-          backend.linear_of_norm(in, norm, x, qkv, n);
+          backend.linear_of_norm(in, norm, x, qkv, n, Activation::Identity);
           backend.append(a, layer, qkv, placed);
           backend.add_linear_of_attention(out, a, layer, qkv, placed, nullptr, x);
-          backend.linear_of_norm(gate_in, norm, x, wide, n);
+          backend.linear_of_norm(gate_in, norm, x, wide, n, Activation::Identity);
           backend.add_linear_of_gate(gate_out, Activation::Silu, wide, nullptr, x, n);
           if (layer == 0) backend.activate(Activation::Tanh, x, x, n * s.dim, 1);
         }
@@ -160,7 +160,7 @@ void check_splits(const std::string& kernels) {
       for (size_t i = 0; i < layers.size(); ++i) {
         const bool even = i % 2 == 0;
         backend.linear_of_norm(layers[i], norm, even ? x.data() : y.data(), even ? y.data() : x.data(),
-                               i < 2 * kMostStages ? 2 : 1);
+                               i < 2 * kMostStages ? 2 : 1, Activation::Identity);
       }
     });
     backend.read(got.data(), x.data(), 2 * kDim);

@@ -176,7 +176,8 @@ GPU_DEVICE void stages(const Stages& all) {
 }  // namespace
 
 #define MOSHI_STAGES(Form, form) \
-  GPU_OF_FORM(form, GPU_KERNEL(kStageWarps * 32, 2) stages_##form(Stages all) { stages<Form>(all); })
+  GPU_OF_FORM(                   \
+      form, GPU_KERNEL(kStageWarps * 32, 2) stages_##form(Stages all) { stages<Form>(all); })
 MOSHI_LINEAR_FORMS(MOSHI_STAGES)
 
 }  // namespace moshi
