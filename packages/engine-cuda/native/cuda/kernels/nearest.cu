@@ -68,7 +68,7 @@ GPU_KERNEL(kNearestRows * 32) nearest_parts(Nearest a) {
 
 // The nearest of all parts, taken off what is left where that is asked for. Grid (n), one warp.
 GPU_KERNEL(32) nearest_choose(Nearest a) {
-  const int count = nearest_parts_of(a.bins);
+  const int count = (a.bins + kNearestBins - 1) / kNearestBins;
   const Candidate* parts = a.parts + static_cast<int64_t>(block_x()) * count;
   Candidate best = nothing();
   for (int i = lane(); i < count; i += kWarp)
