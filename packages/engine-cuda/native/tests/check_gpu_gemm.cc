@@ -93,7 +93,9 @@ Floats check_path(const StoredMatrix& s, const Layer& layer, GemmPath path, cons
 
     // Blocks with one part and with several, and as many as there are parts.
     const int parts =
-        path == GemmPath::Plain && !has_codes(layer.layout.form) ? gemm_parts(static_cast<int>(s.cols)) : 1;
+        path == GemmPath::Plain && !has_codes(layer.layout.form) && gemm_shares(gemm_tiles(path).tiles[tile])
+            ? gemm_parts(static_cast<int>(s.cols))
+            : 1;
     for (const int sharing : {2, 3, parts})
       for (const Order order : {kForward, kOthers[0], kOthers[1]})
         if (sharing > 1 && sharing <= parts)
@@ -154,7 +156,8 @@ void check_plan() {
           const GemmTile tile = gemm_tiles(plan.path).tiles[plan.tile];
           const std::string name = std::string("the plan of ") + gemm_name(form, plan) + " for " +
                                    std::to_string(rows) + " rows by " + std::to_string(n);
-          expect(plan.z >= 1 && plan.z <= gemm_parts(cols) && (plan.z == 1 || plan.x * plan.y * plan.z <= kGemmSharing),
+          expect(plan.z >= 1 && plan.z <= gemm_parts(cols) &&
+                     (plan.z == 1 || (gemm_shares(tile) && plan.x * plan.y * plan.z <= kGemmSharing)),
                  name + " has blocks enough for its columns, and places where they count");
           expect(plan.x * tile.columns >= n && (plan.x - 1) * tile.columns < n && plan.y * tile.rows >= rows &&
                      (plan.y - 1) * tile.rows < rows,

@@ -22,6 +22,7 @@ constexpr int kAlongRows = 8, kAlongColumns = kGemmThreads / kAlongRows;  // thr
 template <typename Sum, int kRows, int kColumns>
 struct Part {
   static constexpr int kR = kRows / kAlongRows, kC = kColumns / kAlongColumns;
+  static constexpr bool kShares = gemm_shares({kRows, kColumns, kGemmThreads});  // its tile, with other blocks
 
   GPU_DEVICE static int row(int r) { return thread() % kAlongRows + kAlongRows * r; }
   GPU_DEVICE static int column(int c) { return thread() / kAlongRows + kAlongColumns * c; }
@@ -70,7 +71,7 @@ GPU_DEVICE bool add_parts(const Linear& a, int n, int first_row, int first_colum
                           Part<float, kRows, kColumns>& total) {
   const int steps = (a.cols + 15) / 16, parts = (steps + kPartSteps - 1) / kPartSteps;
   const int begin = parts * block_z() / blocks_z(), end = parts * (block_z() + 1) / blocks_z();
-  const bool alone = blocks_z() == 1;
+  const bool alone = !total.kShares || blocks_z() == 1;
   const int tile = block_y() * blocks_x() + block_x();
   // [parts][sums][threads] of the tile: a thread takes back what those in its place have left.
   float* places = alone ? nullptr : a.parts + static_cast<int64_t>(tile) * parts * kRows * kColumns + thread();
@@ -92,8 +93,7 @@ GPU_DEVICE bool add_parts(const Linear& a, int n, int first_row, int first_colum
                                    end == parts ? steps : end * kPartSteps, add_step);
   if (alone) return true;
   if (!last_to_come(a.arrived + tile, blocks_z())) return false;
-  // Parts whose loads are in flight.
-  constexpr int kSums = kRows * kColumns / kGemmThreads, kAhead = 64 / kSums;
+  constexpr int kSums = kRows * kColumns / kGemmThreads, kAhead = 8;  // parts whose loads are in flight
   for (int p = 0; p < parts; p += kAhead) {
     float values[kAhead][kSums];
     GPU_UNROLL

@@ -70,6 +70,10 @@ inline constexpr int kGemmPart = 128;
 constexpr int gemm_parts(int cols) {
   return (cols + kGemmPart - 1) / kGemmPart;
 }
+// Large tiles have no registers left for it, and are for what keeps a GPU busy anyway.
+constexpr bool gemm_shares(GemmTile tile) {
+  return tile.rows * tile.columns <= 8 * kGemmThreads;
+}
 
 struct GemmPlan {
   GemmPath path;
