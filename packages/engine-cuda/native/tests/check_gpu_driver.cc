@@ -352,7 +352,7 @@ void check_sealed(const std::string& kernels) {
   std::array<int, 2> ends{};
   expect(::pipe(ends.data()) == 0, "there are pipes");
   {
-    Card card(emulated_driver({.sealed = true}), {.kernels = kernels});
+    Card card(emulated_driver({.memory = 16 << 20, .sealed = true}), {.kernels = kernels});
     const uint64_t value = 17;
     uint64_t got = 0;
     void* mine = card.allocate(1 << 20);

@@ -27,6 +27,7 @@ void* EmulatedMemory::take(size_t bytes) {
   const size_t all = kAlignment + kGuard + guarded(bytes);
   auto owned = sealed_ ? nullptr : std::make_unique_for_overwrite<std::byte[]>(all);
   std::byte* storage = sealed_ ? sealed_->take(all) : owned.get();
+  if (!storage) return nullptr;
   const auto opened = open();
   const auto first = reinterpret_cast<uintptr_t>(storage) + kGuard;
   auto* at = reinterpret_cast<std::byte*>((first + kAlignment - 1) / kAlignment * kAlignment);

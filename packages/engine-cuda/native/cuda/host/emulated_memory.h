@@ -12,9 +12,9 @@ namespace moshi::gpu::host {
 
 class EmulatedMemory {
  public:
-  // sealed: the host cannot touch it but while it is open.
+  // sealed: the host cannot touch it but while it is open; places are not given twice, and 16 times the limit is all.
   explicit EmulatedMemory(size_t limit, bool sealed = false)
-      : limit_(limit), sealed_(sealed ? std::make_unique<SealedPages>() : nullptr) {}
+      : limit_(limit), sealed_(sealed ? std::make_unique<SealedPages>(16 * limit) : nullptr) {}
   ~EmulatedMemory() { drop(); }
 
   // 256-byte aligned, and full of NaNs; null when that exceeds the limit.

@@ -9,9 +9,6 @@ namespace moshi::gpu::host {
 
 namespace {
 
-// Of addresses, which cost nothing: none of them is given twice.
-constexpr size_t kMost = size_t{1} << 38;
-
 size_t whole(size_t bytes) {
   const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   return (bytes + page - 1) / page * page;
@@ -19,18 +16,18 @@ size_t whole(size_t bytes) {
 
 }  // namespace
 
-SealedPages::SealedPages() {
-  void* at = ::mmap(nullptr, kMost, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+SealedPages::SealedPages(size_t bytes) : bytes_(whole(bytes)) {
+  void* at = ::mmap(nullptr, bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) throw std::bad_alloc();
   first_ = static_cast<std::byte*>(at);
 }
 
 SealedPages::~SealedPages() {
-  ::munmap(first_, kMost);
+  ::munmap(first_, bytes_);
 }
 
 std::byte* SealedPages::take(size_t bytes) {
-  if (whole(bytes) > kMost - used_) throw std::bad_alloc();
+  if (whole(bytes) > bytes_ - used_) return nullptr;
   std::byte* out = first_ + used_;
   used_ += whole(bytes);
   return out;

@@ -7,12 +7,13 @@ namespace moshi::gpu::host {
 
 class SealedPages {
  public:
-  SealedPages();
+  // bytes: all that it will ever give, of addresses, which cost nothing.
+  explicit SealedPages(size_t bytes);
   ~SealedPages();
   SealedPages(const SealedPages&) = delete;
   SealedPages& operator=(const SealedPages&) = delete;
 
-  // Whole pages that were never given before, sealed.
+  // Whole pages that were never given before, sealed; null when none are left.
   std::byte* take(size_t bytes);
   // Lets go of what lies in them.
   static void give(std::byte* pages, size_t bytes);
@@ -37,7 +38,7 @@ class SealedPages {
   void protect(bool open);
 
   std::byte* first_;
-  size_t used_ = 0;
+  size_t bytes_, used_ = 0;
   int opened_ = 0;
 };
 
