@@ -58,7 +58,7 @@ export function parityOf(output) {
     checks: Number(checks),
     failed: Number(failed),
     rows: output.split('\n').filter((line) => line.startsWith('FAIL')),
-    note: /^without graphs: (.*)$/m.exec(output)?.[1],
+    note: /^without (?:graphs|stages): .*$/m.exec(output)?.[0],
   };
 }
 
@@ -97,6 +97,19 @@ export function markdown({ machine, gpu, command, date, steps, benches }) {
       `Milliseconds, medians, at position ${POSITION}; copying: ${benches
         .map(({ name, copied }) => `${name} ${number(copied, 0)} GB/s`)
         .join(', ')}.`,
+    );
+  }
+  const launched = benches.filter(({ report }) => report?.gpu?.oneLaunch);
+  if (launched.length > 0) {
+    out.push(
+      '',
+      ...table(
+        ['a step of one session', 'small layers in one launch', 'launched apart', 'ratio', 'taken'],
+        launched.map(({ name, report }) => {
+          const { used, ms, apartMs } = report.gpu.oneLaunch;
+          return [name, number(ms), number(apartMs), number(ms / apartMs), used ? 'one launch' : 'apart'];
+        }),
+      ),
     );
   }
   const layers = benches.flatMap(({ layers: found }) => found);

@@ -84,14 +84,15 @@ async function findGpus() {
   });
 }
 
-async function parity(index, graphs, cases) {
-  const args = ['--gpu', index, '--kernels', kernels, '--graphs', graphs, ...cases];
+// Left out: whether work is recorded, or small layers are launched together; '' leaves neither out.
+async function parity(index, left, cases) {
+  const args = ['--gpu', index, '--kernels', kernels, ...(left ? [`--${left}`, 'off'] : []), ...cases];
   const { output, problem } = await limited(PARITY, args, SECONDS.parity);
   const found = parityOf(output);
   if (!found) return { result: `failed: ${problem ?? 'no result'}; ${gist(output)}`, failed: true };
   const result = `${found.checks} checks, ${found.failed} failed`;
-  // Graphs that were asked for and could not be had are a failure of this step: nothing was shown of them.
-  if (graphs === 'on' && found.note) return { result: `${result}; without graphs: ${found.note}`, failed: true };
+  // What was asked for and could not be had is a failure of this step: nothing was shown of it.
+  if (found.note) return { result: `${result}; ${found.note}`, failed: true };
   return { result, failed: problem !== undefined, ...(found.rows.length > 0 && { details: found.rows.join('\n') }) };
 }
 
@@ -144,8 +145,8 @@ async function onGpu(gpu, machine) {
     .map((name) => join(FIXTURES, name))
     .filter((folder) => ['expected.safetensors', 'cases.json'].some((file) => existsSync(join(folder, file))));
   const some = options.small ? [join(FIXTURES, SANITIZED[1])] : cases;
-  for (const graphs of ['on', 'off'])
-    await steps.add(`golden cases, graphs ${graphs}`, () => parity(index, graphs, some));
+  for (const left of ['', 'graphs', 'stages'])
+    await steps.add(`golden cases${left && `, ${left} off`}`, () => parity(index, left, some));
   const command = await sanitizer();
   for (const tool of ['memcheck', 'racecheck']) await steps.add(tool, () => sanitize(command, tool, index));
   const benches = [];

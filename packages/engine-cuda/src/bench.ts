@@ -201,7 +201,11 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   let done = 0;
   const codecThreads = threads > 1 ? [1, threads] : [1];
   const steppedOnGpu = gpu !== undefined && !codecAlone;
-  const all = (gpu === undefined ? 6 : steppedOnGpu ? 4 : 3) + codecThreads.length + measured.length + (codecAlone ? 0 : positions.length);
+  const all =
+    (gpu === undefined ? 6 : steppedOnGpu ? 4 : 3) +
+    codecThreads.length +
+    measured.length +
+    (codecAlone ? 0 : positions.length);
   const next = <T>(what: string, measure: (native: NativeBench) => Promise<T>): Promise<T> => {
     options.signal?.throwIfAborted();
     options.onMeasure?.(what, done++, all);

@@ -46,7 +46,7 @@ describe('the tables of npm run gpu', () => {
       checks: 12,
       failed: 1,
       rows: ['FAIL  a  c  off'],
-      note: 'no',
+      note: 'without graphs: no',
     });
     expect(parityOf('parity: there is no NVIDIA driver\n')).toBeUndefined();
   });
@@ -112,8 +112,9 @@ describe('npm run gpu', () => {
       const [report] = JSON.parse(readFileSync(`${out}.json`, 'utf8'));
       expect(report.gpu).toMatchObject({ device: 'cuda:0', name: 'Emulated GPU, sm_80' });
       const results = report.steps.map(({ name, result }: { name: string; result: string }) => `${name}: ${result}`);
-      expect(results[0]).toMatch(/^golden cases, graphs on: \d+ checks, 0 failed$/);
+      expect(results[0]).toMatch(/^golden cases: \d+ checks, 0 failed$/);
       expect(results[1]).toMatch(/^golden cases, graphs off: \d+ checks, 0 failed$/);
+      expect(results[2]).toMatch(/^golden cases, stages off: \d+ checks, 0 failed$/);
       const [{ rows: frames, report: bench }] = report.benches;
       expect(frames.map(({ sessions }: { sessions: number }) => sessions)).toEqual([1, 2]);
       for (const row of frames) expect(row.overFloor).toBeGreaterThan(0);
@@ -123,7 +124,9 @@ describe('npm run gpu', () => {
         read: { oneThread: null },
         codec: [{ ofPeak: null }],
       });
-      expect(readFileSync(`${out}.md`, 'utf8')).toContain('| tiny | 2 |');
+      const text = readFileSync(`${out}.md`, 'utf8');
+      expect(text).toContain('| tiny | 2 |');
+      expect(text).toMatch(/^\| tiny \| [\d.]+ \| [\d.]+ \| [\d.]+ \| (one launch|apart) \|$/m);
     },
     180_000,
   );

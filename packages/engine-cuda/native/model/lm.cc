@@ -153,8 +153,9 @@ void Lm::depth(int codebook, const int32_t* previous, const float* hidden, const
   const size_t in = depth_in_.size() == 1            ? 0
                     : config_.depth_schedule.empty() ? k
                                                      : static_cast<size_t>(config_.depth_schedule[k]);
-  backend_.linear(depth_in_[in], hidden, dim(), x, width, n, false);
-  embed(codebook == 0 ? depth_text_embedding_ : depth_embeddings_[k - 1], previous, 1, x, n, width, true);
+  // The layer after the table, so that a device meets one layer after the other.
+  embed(codebook == 0 ? depth_text_embedding_ : depth_embeddings_[k - 1], previous, 1, x, n, width, false);
+  backend_.linear(depth_in_[in], hidden, dim(), x, width, n, true);
   depth_->forward(x, rows, set);
   if (!depth_norms_.empty()) {
     float* normed = memory.floats(n * width);

@@ -231,6 +231,8 @@ void check_frames_of_gpu() {
                one.over_first == 1 && two.over_first > 0,
            on + "times and ratios are there");
     expect(one.stages.empty() && one.linear_of_read == 0, on + "no stage is given a time it did not take");
+    const std::optional<Tuned> tuned = bench.tune(10);
+    expect(tuned && tuned->together_ms > 0 && tuned->apart_ms > 0, on + "two ways to launch are timed");
     const CodecTimes codec = bench.codec(true, 8, 1);
     expect(codec.encode.best > 0 && codec.decode.best > 0 && codec.encode_stages.empty() && codec.of_peak == 0,
            on + "the codec's times are there");
