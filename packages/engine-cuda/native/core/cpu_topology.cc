@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/system.h"
+
 namespace moshi {
 
 namespace {
@@ -176,6 +178,8 @@ int suitable_threads(const std::string& root) {
   if (!cpus.empty()) {
     cores = physical_cores(root, cpus);
     fast = physical_cores(root, fast_cpus(root, cpus));
+  } else if (const auto told = system::cores(); told && root.empty()) {
+    cores = told->all, fast = told->fast;
   }
   const int allowed = static_cast<int>(std::clamp(time_limit(root), 1.0, static_cast<double>(cores)));
   return std::min({fast, allowed >= 4 ? allowed - 1 : allowed, kMost});

@@ -5,6 +5,8 @@
 #include <limits>
 #include <sstream>
 
+#include "core/system.h"
+
 namespace moshi {
 
 namespace {
@@ -64,6 +66,7 @@ uint64_t left_in_cgroups(const std::string& root) {
 }  // namespace
 
 uint64_t available_memory(const std::string& root) {
+  if (const auto told = system::available_memory(); told && root.empty()) return *told;
   const uint64_t kilobytes = labelled(root + "/proc/meminfo", "MemAvailable:", kUnlimited / 1024);
   return std::min(kilobytes * 1024, left_in_cgroups(root));
 }

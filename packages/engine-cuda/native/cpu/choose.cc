@@ -4,12 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#elif defined(__aarch64__) && defined(__linux__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
 #endif
 
 #include "core/error.h"
+#include "core/system.h"
 
 namespace moshi {
 
@@ -39,11 +37,8 @@ std::vector<Choice> choices() {
           {kKernelsAvx2Vnni, avx2 && has_avx_vnni()},
           {kKernelsAvx2, avx2},
           {kKernelsBaseline, true}};
-#elif defined(__aarch64__) && defined(__linux__)
-  constexpr unsigned long kNeeded = HWCAP_ASIMDDP | HWCAP_FPHP | HWCAP_ASIMDHP;
-  return {{kKernelsDotprod, (getauxval(AT_HWCAP) & kNeeded) == kNeeded}, {kKernelsBaseline, true}};
 #elif defined(__aarch64__)
-  return {{kKernelsDotprod, true}, {kKernelsBaseline, true}};  // every Apple chip since the M1 has it
+  return {{kKernelsDotprod, system::has_dot_product()}, {kKernelsBaseline, true}};
 #else
   return {{kKernelsBaseline, true}};
 #endif

@@ -5,12 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <new>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
+#include "core/aligned_memory.h"
 #include "core/error.h"
 #include "core/quant.h"
 #include "cpu/packed.h"
@@ -27,24 +23,7 @@ constexpr int64_t kWorthSplitting = 60'000;
 // reading has hardly begun when it ends.
 constexpr int64_t kPartsPerThread = 4;
 constexpr int64_t kPartWork = 1 << 18;
-constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kBlock = size_t{32} << 20;
-
-void out_of_memory(size_t bytes) {
-  throw Error(kBadOption, "out of memory: " + std::to_string(bytes >> 20) + " MB could not be had");
-}
-
-// Weights are read from end to end: aligned for whole vectors, in huge pages where the system has them.
-std::shared_ptr<char> aligned(size_t bytes) {
-  const bool huge = bytes >= 2 * kHugePage;
-  const size_t alignment = huge ? kHugePage : 64, size = (bytes + alignment - 1) / alignment * alignment;
-  auto* data = static_cast<char*>(std::aligned_alloc(alignment, std::max(size, alignment)));
-  if (!data) out_of_memory(bytes);
-#if defined(__linux__)
-  if (huge) ::madvise(data, size, MADV_HUGEPAGE);
-#endif
-  return {data, [](char* p) { std::free(p); }};
-}
 
 template <typename T>
 T load(const char* p) {
@@ -111,11 +90,11 @@ void CpuBackend::share(int64_t count, const std::function<void(int64_t begin, in
 }
 
 std::shared_ptr<char> CpuBackend::weights(size_t bytes) {
-  if (bytes > kBlock / 2) return aligned(bytes);
+  if (bytes > kBlock / 2) return aligned_memory(bytes);
   const size_t size = (bytes + 63) / 64 * 64;
   if (!block_ || block_->used + size > kBlock) {
     block_ = std::make_shared<Block>();
-    block_->memory = aligned(kBlock);
+    block_->memory = aligned_memory(kBlock);
   }
   const size_t begin = block_->used.fetch_add(size);
   // What was taken last can be given back; the rest is freed with the block.

@@ -8,7 +8,7 @@ namespace moshi {
 
 std::string cuda_library() {
   const char* named = std::getenv("MOSHI_CUDA_LIBRARY");
-  return named && *named ? named : "libcuda.so.1";
+  return named && *named ? named : system::kCudaLibrary;
 }
 
 DriverApi::DriverApi(const std::string& file) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/path.h"
 #include "cuda/fingerprint.h"
 #include "files/file.h"
 #include "files/json.h"
@@ -25,18 +26,19 @@ Error not_built(const std::string& what) {
 Images::Images(const std::string& folder) : folder_(folder) {
   namespace fs = std::filesystem;
   std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(folder, failed)) {
+  for (const auto& entry : fs::directory_iterator(path_of(folder), failed)) {
     // name.sm_NN.cubin or .ptx; anything else is none of ours.
-    const std::string extension = entry.path().extension().string(), name = entry.path().stem().string();
+    const std::string extension = utf8(entry.path().extension()), name = utf8(entry.path().stem());
     const size_t dot = name.rfind(".sm_");
     if (dot == std::string::npos || (extension != ".cubin" && extension != ".ptx")) continue;
     int arch = 0;
     const char* end = name.data() + name.size();
     if (std::from_chars(name.data() + dot + 4, end, arch).ptr != end) continue;
-    files_[name.substr(0, dot)].push_back({entry.path().string(), arch, extension == ".cubin"});
+    files_[name.substr(0, dot)].push_back({utf8(entry.path()), arch, extension == ".cubin"});
   }
   const std::string index = folder + "/kernels.json";
-  if (files_.empty() || !fs::exists(index, failed)) throw not_built("there are no GPU kernels in '" + folder + "'");
+  if (files_.empty() || !fs::exists(path_of(index), failed))
+    throw not_built("there are no GPU kernels in '" + folder + "'");
   const Json json = Json::parse(read_whole(index, kMostIndexBytes), "kernels.json");
   const Json *made_of = json.find("fingerprint"), *kernels = json.find("kernels");
   if (!made_of || !kernels || made_of->string("fingerprint") != kFingerprint)
@@ -61,7 +63,7 @@ void Images::check(int arch) const {
   const auto& [file, images] = *files_.begin();
   std::string there;
   for (const Image& image : images)
-    there += (there.empty() ? "" : ", ") + std::filesystem::path(image.path).filename().string();
+    there += (there.empty() ? "" : ", ") + utf8(path_of(image.path).filename());
   throw Error(kNotBuilt, "no GPU kernels for sm_" + std::to_string(arch) + " are in '" + folder_ + "', of " + file +
                              " there is " + there + ": take a newer GPU, or run on the CPU");
 }

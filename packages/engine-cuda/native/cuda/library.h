@@ -1,15 +1,15 @@
 // A shared library of the system, opened while the program runs: it may be missing, and so may any function in it.
 #pragma once
 
-#include <dlfcn.h>
-
 #include <string>
+
+#include "core/system.h"
 
 namespace moshi {
 
 class Library {
  public:
-  explicit Library(const std::string& name) : handle_(dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) {}
+  explicit Library(const std::string& name) : handle_(system::open_library(name)) {}
   // Never closed: a driver keeps threads of its own.
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
@@ -20,7 +20,7 @@ class Library {
   template <typename Function, typename... Names>
   void find(Function*& function, Names... names) const {
     function = nullptr;
-    if (handle_) ((function || (function = reinterpret_cast<Function*>(dlsym(handle_, names)))), ...);
+    if (handle_) ((function || (function = reinterpret_cast<Function*>(system::find_function(handle_, names)))), ...);
   }
 
  private:

@@ -1,7 +1,5 @@
 #include "cuda/nvml.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 
@@ -63,7 +61,7 @@ std::vector<GpuProcess> Nvml::processes(List* list, Device device) {
   if (list(device, &count, found.data()) != 0) return {};
   std::vector<GpuProcess> out;
   for (unsigned i = 0; i < std::min(count, kMostProcesses); ++i) {
-    if (found[i].pid == static_cast<unsigned>(getpid())) continue;
+    if (found[i].pid == system::process_id()) continue;
     GpuProcess one{.pid = found[i].pid, .bytes = std::nullopt};
     // All bits set: the system keeps it to itself.
     if (found[i].bytes != ~0ull) one.bytes = found[i].bytes;

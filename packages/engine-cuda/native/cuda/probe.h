@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/system.h"
 #include "cuda/driver.h"
 
 namespace moshi {
@@ -44,7 +45,7 @@ struct GpuReport {
 inline constexpr int kLowestCuda = 9000;
 
 struct DriverNames {
-  std::string cuda = cuda_library(), nvml = "libnvidia-ml.so.1";
+  std::string cuda = cuda_library(), nvml = system::kNvmlLibrary;
 };
 
 GpuReport probe_gpus(const DriverNames& names = {});

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/system.h"
+
 namespace moshi {
 
 class File {
@@ -20,7 +22,7 @@ class File {
 
  private:
   std::string path_;
-  int descriptor_ = -1;
+  system::FileHandle handle_;
   uint64_t size_ = 0;
 };
 

@@ -1,13 +1,6 @@
 #include "files/new_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 
 #include "core/error.h"
 
@@ -18,30 +11,29 @@ namespace {
 // Two writers in one process must not share a file either.
 std::string partial_name(const std::string& path) {
   static std::atomic<int> count{0};
-  return path + "." + std::to_string(::getpid()) + "-" + std::to_string(count++) + ".partial";
+  return path + "." + std::to_string(system::process_id()) + "-" + std::to_string(count++) + ".partial";
 }
 
 }  // namespace
 
 NewFile::NewFile(const std::string& path) : path_(path), partial_(partial_name(path)) {
-  descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("cannot create");
+  handle_ = system::create_file(partial_);
+  if (handle_ == system::kNoFile) fail("cannot create");
 }
 
 NewFile::~NewFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(partial_.c_str());
+  if (handle_ == system::kNoFile) return;
+  system::close_file(handle_);
+  system::remove_file(partial_);
 }
 
 void NewFile::fail(const std::string& what) const {
-  throw Error(kBadFile, path_ + ": " + what + ": " + std::strerror(errno));
+  throw Error(kBadFile, path_ + ": " + what + ": " + system::failure());
 }
 
 void NewFile::write(const void* bytes, uint64_t count) {
   for (const auto* at = static_cast<const char*>(bytes); count > 0;) {
-    const ssize_t done = ::write(descriptor_, at, static_cast<size_t>(std::min<uint64_t>(count, uint64_t{1} << 30)));
-    if (done < 0 && errno == EINTR) continue;
+    const int64_t done = system::write_file(handle_, at, count);
     if (done < 0) fail("cannot write");
     at += done;
     count -= static_cast<uint64_t>(done);
@@ -49,9 +41,11 @@ void NewFile::write(const void* bytes, uint64_t count) {
 }
 
 void NewFile::finish() {
-  if (::fsync(descriptor_) != 0 || ::rename(partial_.c_str(), path_.c_str()) != 0) fail("cannot write");
-  ::close(descriptor_);
-  descriptor_ = -1;
+  if (!system::sync_file(handle_)) fail("cannot write");
+  // Windows replaces no file that is open.
+  if (!system::move_file(partial_, path_)) fail("cannot take its place, close what has it open");
+  system::close_file(handle_);
+  handle_ = system::kNoFile;
 }
 
 }  // namespace moshi

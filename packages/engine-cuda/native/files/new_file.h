@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/system.h"
+
 namespace moshi {
 
 class NewFile {
@@ -24,7 +26,7 @@ class NewFile {
   [[noreturn]] void fail(const std::string& what) const;
 
   std::string path_, partial_;
-  int descriptor_ = -1;
+  system::FileHandle handle_;
 };
 
 }  // namespace moshi

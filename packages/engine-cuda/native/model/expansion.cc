@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/path.h"
 #include "files/safetensors.h"
 #include "files/safetensors_writer.h"
 
@@ -82,7 +83,7 @@ StoredTensors expanded_tensors(const TensorFile& file) {
 void write_expanded(const std::string& lm_path, const std::string& out_path) {
   const Safetensors file(lm_path);
   std::error_code ignored;
-  if (std::filesystem::equivalent(lm_path, out_path, ignored))
+  if (std::filesystem::equivalent(path_of(lm_path), path_of(out_path), ignored))
     throw Error(kBadOption, out_path + ": is the checkpoint itself; give the expanded one another name");
   const StoredTensors tensors = expanded_tensors(file);
   std::vector<SafetensorsWriter::Tensor> list;

@@ -1,14 +1,9 @@
 #include "runtime/plain_reader.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
-#include "core/error.h"
+#include "core/aligned_memory.h"
 #include "core/memory.h"
 #include "runtime/repeat.h"
 
@@ -17,7 +12,6 @@ namespace moshi {
 namespace {
 
 constexpr int kPartsPerThread = 8;
-constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
 
@@ -27,16 +21,10 @@ PlainReader::PlainReader(CpuBackend& backend, const Kernels& kernels, uint64_t b
       one_thread_(one_thread),
       parts_((one_thread ? 1 : backend.threads()) * kPartsPerThread),
       part_(static_cast<int64_t>(std::min(bytes, available_memory() / 4)) / parts_ / 4096 * 4096),
-      memory_(nullptr, std::free),
       sums_(static_cast<size_t>(parts_)) {
   part_ = std::max<int64_t>(part_, 4096);
-  const size_t size = (static_cast<size_t>(part_ * parts_) + kHugePage - 1) / kHugePage * kHugePage;
-  memory_.reset(static_cast<char*>(std::aligned_alloc(kHugePage, size)));
-  if (!memory_)
-    throw Error(kBadOption, "out of memory: " + std::to_string(size >> 20) + " MB to read could not be had");
-#if defined(__linux__)
-  ::madvise(memory_.get(), size, MADV_HUGEPAGE);
-#endif
+  const auto size = static_cast<size_t>(part_ * parts_);
+  memory_ = aligned_memory(size);
   std::memset(memory_.get(), 1, size);
   pass();
 }

@@ -23,7 +23,7 @@ class PlainReader : public Yardstick {
   const Kernels& kernels_;
   bool one_thread_;
   int64_t parts_, part_;
-  std::unique_ptr<char, void (*)(void*)> memory_;
+  std::shared_ptr<char> memory_;
   std::vector<int32_t> sums_;
 };
 

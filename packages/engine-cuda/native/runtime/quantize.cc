@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/path.h"
 #include "files/gguf_writer.h"
 #include "files/safetensors_writer.h"
 #include "files/values.h"
@@ -165,7 +166,7 @@ class Job {
   // Better at once than after minutes.
   void check_room() const {
     std::error_code failed;
-    const auto folder = std::filesystem::absolute(options_.out).parent_path();
+    const auto folder = std::filesystem::absolute(path_of(options_.out)).parent_path();
     const auto room = std::filesystem::space(folder, failed);
     if (!failed && room.available < plan_.bytes)
       throw Error(kBadFile, options_.out + ": needs " + std::to_string(plan_.bytes >> 20) + " MB, and its disk has " +
@@ -234,7 +235,7 @@ DType QuantizeType::wanted(const std::string& tensor, int64_t cols) const {
 
 Quantized quantize_weights(const TensorFile& file, const QuantizeOptions& options, Backend& backend) {
   std::error_code ignored;
-  if (std::filesystem::equivalent(file.path(), options.out, ignored))
+  if (std::filesystem::equivalent(path_of(file.path()), path_of(options.out), ignored))
     throw Error(kBadOption, options.out + ": is the file that is read; give the new one another name");
   if (ends(options.out, ".gguf")) {
     QuantizeOptions named = options;

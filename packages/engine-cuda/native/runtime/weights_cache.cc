@@ -1,10 +1,10 @@
 #include "runtime/weights_cache.h"
 
-#include <sys/stat.h>
-
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/path.h"
+#include "core/system.h"
 #include "files/gguf.h"
 #include "model/names.h"
 #include "runtime/quantize.h"
@@ -22,15 +22,10 @@ constexpr auto kForgotten = std::chrono::hours(24);
 
 // Changes whenever the file does.
 std::string identity(const std::string& source, Precision precision) {
-  struct stat info {};
-  if (::stat(source.c_str(), &info) != 0) return {};
-#ifdef __APPLE__
-  const auto& time = info.st_mtimespec;
-#else
-  const auto& time = info.st_mtim;
-#endif
-  return fs::path(source).filename().string() + " " + std::to_string(info.st_size) + " " + std::to_string(time.tv_sec) +
-         "." + std::to_string(time.tv_nsec) + " " + precision_name(precision) + " " + kVersion;
+  const auto stamp = system::file_stamp(source);
+  if (!stamp) return {};
+  return utf8(path_of(source).filename()) + " " + std::to_string(stamp->bytes) + " " + std::to_string(stamp->seconds) +
+         "." + std::to_string(stamp->nanoseconds) + " " + precision_name(precision) + " " + kVersion;
 }
 
 bool is_sound(const std::string& path, const std::string& wanted) {
@@ -46,10 +41,10 @@ bool is_sound(const std::string& path, const std::string& wanted) {
 // What a process that was killed left behind.
 void remove_forgotten(const std::string& path) {
   std::error_code failed;
-  const fs::path wanted(path);
+  const fs::path wanted = path_of(path);
   for (const fs::directory_entry& entry : fs::directory_iterator(wanted.parent_path(), failed)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.path().extension() != ".partial" || name.find(wanted.filename().string() + ".") != 0) continue;
+    const std::string name = utf8(entry.path().filename());
+    if (entry.path().extension() != ".partial" || name.find(utf8(wanted.filename()) + ".") != 0) continue;
     const auto time = entry.last_write_time(failed);
     if (!failed && fs::file_time_type::clock::now() - time > kForgotten) fs::remove(entry.path(), failed);
   }
@@ -58,7 +53,7 @@ void remove_forgotten(const std::string& path) {
 bool make(const std::string& path, const std::string& source, const std::vector<int>& schedule, Precision precision,
           const std::string& wanted, const WeightsCache& cache, Backend& backend) {
   std::error_code failed;
-  fs::create_directories(fs::path(path).parent_path(), failed);
+  fs::create_directories(path_of(path).parent_path(), failed);
   if (failed) return false;
   remove_forgotten(path);
   try {
@@ -83,9 +78,9 @@ std::string cached_weights(const std::string& source, const std::vector<int>& sc
                            const WeightsCache& cache, Backend& backend) {
   const std::string wanted = identity(source, precision);
   if (wanted.empty()) return {};
-  const std::string name = fs::path(source).stem().string() + "." + precision_name(precision) + ".gguf";
+  const std::string name = utf8(path_of(source).stem()) + "." + precision_name(precision) + ".gguf";
   std::vector<std::string> paths;
-  for (const std::string& folder : cache.folders) paths.push_back((fs::path(folder) / name).string());
+  for (const std::string& folder : cache.folders) paths.push_back(utf8(path_of(folder) / path_of(name)));
   for (const std::string& path : paths)
     if (is_sound(path, wanted)) return path;
   for (const std::string& path : paths)

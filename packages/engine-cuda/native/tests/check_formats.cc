@@ -184,9 +184,10 @@ void check_mlx() {
       std::vector<Stored> tensors = sound;
       for (Stored& one : tensors) change(one);
       std::erase_if(tensors, [](const Stored& one) { return one.name.empty(); });
-      write(file.path(), tensors);
+      const TemporaryFile changed;
+      write(changed.path(), tensors);
       return refusal([&] {
-        const auto broken = open_weights(file.path());
+        const auto broken = open_weights(changed.path());
         Weights(*broken, backend).matrix("depformer_in.3.weight", 48, 128);
       });
     };

@@ -153,7 +153,7 @@ void check_writing() {
     all += std::string(tensors[i].bytes(), static_cast<char>('a' + static_cast<int>(i)));
   {
     GgufWriter writer(file.path(), tensors, {{"general.architecture", "moshi"}});
-    expect(!std::filesystem::exists(file.path()), "gguf: nothing appears before it is whole");
+    expect(!std::filesystem::exists(path_of(file.path())), "gguf: nothing appears before it is whole");
     expect(refused([&] { writer.finish(); }), "gguf: a file that is not whole is refused");
     // In pieces that respect no border.
     for (size_t at = 0; at < all.size(); at += 37) writer.write(&all[at], std::min<size_t>(37, all.size() - at));
@@ -176,7 +176,7 @@ void check_writing() {
   expect(refused([&] {
            GgufWriter(file.path() + "-2", {{"x", DType::U32, {1}}});
          }) &&
-             !std::filesystem::exists(file.path() + "-2"),
+             !std::filesystem::exists(path_of(file.path() + "-2")),
          "gguf: a type the format does not know is refused");
 }
 

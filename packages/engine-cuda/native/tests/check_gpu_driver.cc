@@ -35,10 +35,10 @@ bool says(const std::string& text, const std::string& part) {
 
 class Folder {
  public:
-  Folder() { std::filesystem::create_directory(file_.path()); }
+  Folder() { std::filesystem::create_directory(path_of(file_.path())); }
   ~Folder() {
     std::error_code ignored;
-    std::filesystem::remove_all(file_.path(), ignored);
+    std::filesystem::remove_all(path_of(file_.path()), ignored);
   }
   const std::string& path() const { return file_.path(); }
 
@@ -57,10 +57,10 @@ Strings loaded(int arch, int ptx, const std::vector<Made>& images) {
   const Folder folder;
   StandInKernels::write_index(folder.path(), "norm");
   for (const Made& image : images) StandInKernels::write(folder.path(), "norm", image.arch, image.ptx, image.cubin);
-  std::ofstream(folder.path() + "/norm.sm_80.txt") << "none of ours";
+  std::ofstream(path_of(folder.path() + "/norm.sm_80.txt")) << "none of ours";
   if (arch == 87)
-    std::ofstream(folder.path() + "/norm.sm_87.cubin") << "\x7f"
-                                                          "ELF, for another GPU";
+    std::ofstream(path_of(folder.path() + "/norm.sm_87.cubin")) << "\x7f"
+                                                                   "ELF, for another GPU";
   const auto api = emulated_driver({.arch = arch, .ptx = ptx});
   const std::string error = refusal([&] {
     Card card(api, {.kernels = folder.path()});
@@ -105,7 +105,7 @@ void check_images() {
   StandInKernels::write(empty.path(), "norm", 80, 70, false);
   expect(code([&] { Card card(api, {.kernels = empty.path()}); }) == kNotBuilt, "and so is one without an index");
   const auto index = [&](const std::string& fingerprint) {
-    std::ofstream(empty.path() + "/kernels.json")
+    std::ofstream(path_of(empty.path() + "/kernels.json"))
         << R"({"fingerprint": ")" << fingerprint << R"(", "kernels": {"rms_norm": "norm", "add_bias": "other"}})";
   };
   index(std::string(kFingerprint) + "0");

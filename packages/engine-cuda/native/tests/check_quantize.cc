@@ -1,6 +1,4 @@
 // Writing weights in other types, and the cache of what is quantized at load.
-#include <sys/stat.h>
-
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -24,10 +22,10 @@ namespace fs = std::filesystem;
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() { fs::create_directories(path_.path()); }
+  TemporaryFolder() { fs::create_directories(path_of(path_.path())); }
   ~TemporaryFolder() {
     std::error_code ignored;
-    fs::remove_all(path_.path(), ignored);
+    fs::remove_all(path_of(path_.path()), ignored);
   }
   std::string file(const std::string& name) const { return path_.path() + "/" + name; }
 
@@ -146,7 +144,7 @@ void check_types() {
     expect(got == want, std::string("quantize: ") + name + " has the types it should");
     expect(near, std::string("quantize: ") + name + " has the values it should");
     expect(rising && last == total && total > 0, std::string("quantize: ") + name + " says how far it is");
-    expect(back->tensors().size() == std::size(kShapes) && done.bytes > 0 && done.bytes <= fs::file_size(out),
+    expect(back->tensors().size() == std::size(kShapes) && done.bytes > 0 && done.bytes <= fs::file_size(path_of(out)),
            std::string("quantize: ") + name + " is whole");
     const bool odd = name[0] == 'q' || name[0] == 'm';
     expect(done.notes.empty() != odd && (!odd || done.notes.front().find("rows of 44") != std::string::npos),
@@ -186,7 +184,7 @@ void check_types() {
   for (const auto& [what, out] : bad)
     expect(refused([&, o = out] { quantize_weights(*source, {.out = o, .type = QuantizeType("q8")}, backend); }),
            std::string("quantize: refuses ") + what);
-  fs::create_symlink(in, folder.file("same.safetensors"));
+  fs::create_hard_link(path_of(in), path_of(folder.file("same.safetensors")));
   expect(refused([&] {
            quantize_weights(*source, {.out = folder.file("same.safetensors"), .type = QuantizeType("q8")}, backend);
          }),
@@ -214,7 +212,7 @@ void check_f16_range() {
   expect(refusal([&] {
            quantize_weights(*source, {.out = folder.file("x.gguf"), .type = QuantizeType("f16")}, backend);
          }).find("a.weight") != std::string::npos &&
-             !fs::exists(folder.file("x.gguf")),
+             !fs::exists(path_of(folder.file("x.gguf"))),
          "quantize: a value that f16 cannot hold is refused");
 }
 
@@ -229,48 +227,55 @@ void check_cache() {
     return cached_weights(in, {}, precision,
                           {.folders = std::move(folders), .progress = [&](uint64_t, uint64_t) { ++calls; }}, backend);
   };
+  // Windows has two separators.
+  const auto same_file = [](const std::string& a, const std::string& b) { return path_of(a) == path_of(b); };
   const std::string beside = folder.file(".moshi"), impossible = in + "/x", other = folder.file("other");
   expect(get(Precision::Q8, {}).empty() && get(Precision::Q8, {impossible}).empty(),
          "cache: no folder, no file, and no error");
-  expect(get(Precision::Q8, {impossible, beside}) == made && calls > 0,
+  expect(same_file(get(Precision::Q8, {impossible, beside}), made) && calls > 0,
          "cache: the first folder that takes it is used");
-  expect(get(Precision::Q8, {beside, other}) == made && calls == 0, "cache: what is there is not made again");
-  expect(get(Precision::Q8, {other, beside}) == made && calls == 0, "cache: wherever it is");
-  expect(get(Precision::Q4, {beside}) == folder.file(".moshi/model.q4.gguf") && calls > 0,
+  expect(same_file(get(Precision::Q8, {beside, other}), made) && calls == 0, "cache: what is there is not made again");
+  expect(same_file(get(Precision::Q8, {other, beside}), made) && calls == 0, "cache: wherever it is");
+  expect(same_file(get(Precision::Q4, {beside}), folder.file(".moshi/model.q4.gguf")) && calls > 0,
          "cache: each type has its own");
 
-  // The same matrices, from the file or from the source.
-  const auto cached = open_weights(made), source = open_weights(in);
-  WeightsOptions q8;
-  q8.precision = Precision::Q8;
-  const Weights a(*cached, backend, q8), b(*source, backend, q8);
-  bool same = true;
-  for (const Shape& shape : kShapes) {
-    if (shape.name == kNorm) continue;
-    const Matrix left = a.matrix(shape.name, shape.rows, shape.cols),
-                 right = b.matrix(shape.name, shape.rows, shape.cols);
-    same &= left.type == right.type && left.bytes == right.bytes &&
-            std::memcmp(left.data.get(), right.data.get(), left.bytes) == 0;
+  // The same matrices, from the file or from the source. It is closed then: Windows replaces no file that is open.
+  {
+    const auto cached = open_weights(made), source = open_weights(in);
+    WeightsOptions q8;
+    q8.precision = Precision::Q8;
+    const Weights a(*cached, backend, q8), b(*source, backend, q8);
+    bool same = true;
+    for (const Shape& shape : kShapes) {
+      if (shape.name == kNorm) continue;
+      const Matrix left = a.matrix(shape.name, shape.rows, shape.cols),
+                   right = b.matrix(shape.name, shape.rows, shape.cols);
+      same &= left.type == right.type && left.bytes == right.bytes &&
+              std::memcmp(left.data.get(), right.data.get(), left.bytes) == 0;
+    }
+    expect(same, "cache: runs bit for bit what would be quantized in memory");
   }
-  expect(same, "cache: runs bit for bit what would be quantized in memory");
 
   const std::string whole = read_whole(made, 1 << 20);
-  const auto put = [&](const std::string& bytes) { std::ofstream(made, std::ios::binary | std::ios::trunc) << bytes; };
+  const auto put = [&](const std::string& bytes) {
+    std::ofstream(path_of(made), std::ios::binary | std::ios::trunc) << bytes;
+  };
   for (const std::string& broken : {std::string(), whole.substr(0, whole.size() - 100), std::string("GGUF") + whole}) {
     put(broken);
-    expect(get(Precision::Q8, {beside}) == made && calls > 0 && read_whole(made, 1 << 20) == whole,
+    expect(same_file(get(Precision::Q8, {beside}), made) && calls > 0 && read_whole(made, 1 << 20) == whole,
            "cache: a broken file is made again");
   }
-  const auto time = fs::last_write_time(in);
-  fs::last_write_time(in, time + std::chrono::seconds(2));
-  expect(get(Precision::Q8, {beside}) == made && calls > 0, "cache: a file of an older source is made again");
+  const fs::path source_path = path_of(in);
+  const auto time = fs::last_write_time(source_path);
+  fs::last_write_time(source_path, time + std::chrono::seconds(2));
+  expect(same_file(get(Precision::Q8, {beside}), made) && calls > 0, "cache: a file of an older source is made again");
   const std::string newer = read_whole(made, 1 << 20);
-  std::ofstream(in, std::ios::binary | std::ios::app) << "x";
-  fs::last_write_time(in, time + std::chrono::seconds(2));
-  expect(get(Precision::Q8, {beside}) == made && read_whole(made, 1 << 20) != newer,
+  std::ofstream(path_of(in), std::ios::binary | std::ios::app) << "x";
+  fs::last_write_time(source_path, time + std::chrono::seconds(2));
+  expect(same_file(get(Precision::Q8, {beside}), made) && read_whole(made, 1 << 20) != newer,
          "cache: a source of another size too");
 
-  const std::string old = made + ".1-0.partial", young = made + ".2-0.partial";
+  const fs::path old = path_of(made + ".1-0.partial"), young = path_of(made + ".2-0.partial");
   std::ofstream(old) << "x";
   std::ofstream(young) << "x";
   fs::last_write_time(old, fs::file_time_type::clock::now() - std::chrono::hours(48));

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/path.h"
 #include "tests/checks.h"
 
 namespace moshi {
@@ -16,25 +17,31 @@ namespace moshi {
 void check_torch_file();
 void check_weights();
 
+// Named in more than one script, as files of users may be.
 class TemporaryFile {
  public:
   TemporaryFile()
-      : path_((std::filesystem::temp_directory_path() / ("moshi-check-" + std::to_string(std::random_device{}())))
-                  .string()) {}
+      : path_(utf8(std::filesystem::temp_directory_path() /
+                   path_of("moshi-check-\u00e9\u03a9\u5b57-" + std::to_string(std::random_device{}())))) {}
   explicit TemporaryFile(const std::string& bytes) : TemporaryFile() { write(bytes); }
-  ~TemporaryFile() { std::remove(path_.c_str()); }
+  ~TemporaryFile() { remove(); }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   const std::string& path() const { return path_; }
   const std::string& write(const std::string& bytes) const {
     // Some file systems wait for the disk when a file is written over.
-    std::remove(path_.c_str());
-    std::ofstream(path_, std::ios::binary | std::ios::trunc)
+    remove();
+    std::ofstream(path_of(path_), std::ios::binary | std::ios::trunc)
         .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     return path_;
   }
 
  private:
+  void remove() const {
+    std::error_code ignored;
+    std::filesystem::remove(path_of(path_), ignored);
+  }
+
   std::string path_;
 };
 

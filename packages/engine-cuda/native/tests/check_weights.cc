@@ -64,7 +64,7 @@ void check_writer() {
   }
   int left = 0;
   for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::temp_directory_path()))
-    left += entry.path().string().compare(0, kept.path().size() + 1, kept.path() + ".") == 0;
+    left += utf8(entry.path()).compare(0, kept.path().size() + 1, kept.path() + ".") == 0;
   expect(left == 0 && read_whole(kept.path(), 100) == "as it was",
          "safetensors writer: what is not finished leaves nothing behind");
   expect(refused([] { SafetensorsWriter nowhere("/nonexistent/file", {}); }),

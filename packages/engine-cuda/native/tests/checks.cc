@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
     moshi::check_quant();
     moshi::check_quantize();
     moshi::check_sampler();
+    moshi::check_system();
     moshi::check_threads();
     moshi::check_topology();
     moshi::check_bench(argc > 2 ? argv[2] : "");

@@ -21,6 +21,7 @@ void check_gpu_streams();
 void check_kernels();
 void check_quant();
 void check_sampler();
+void check_system();
 void check_threads();
 void check_topology();
 // images: the folder of the GPU kernels that were built; empty: without those.

@@ -3,8 +3,6 @@
 // on a GPU as NVIDIA's driver counts them, or on one of that generation made of fibers.
 #include "tests/parity.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -16,6 +14,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/path.h"
 #include "cpu/cpu_backend.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/host/emulated_driver.h"
@@ -26,8 +25,7 @@
 namespace moshi {
 
 bool Case::has(const std::string& leaf) const {
-  struct stat info {};
-  return ::stat(file(leaf).c_str(), &info) == 0;
+  return std::filesystem::exists(path_of(file(leaf)));
 }
 
 std::string Case::readme() const {
@@ -138,7 +136,7 @@ int main_checked(int argc, char** argv) {
   for (; at < argc; ++at) {
     std::string folder = argv[at];
     while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
-    const Case one{folder, folder.substr(folder.find_last_of('/') + 1)};
+    const Case one{folder, folder.substr(folder.find_last_of("/\\") + 1)};
     Report report(one.name);
     try {
       run(one, backend, report);

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <random>
 
+#include "core/path.h"
 #include "cuda/fingerprint.h"
 #include "cuda/host/emulated_state.h"
 
@@ -22,15 +23,15 @@ std::shared_ptr<const DriverApi> emulated_driver(const EmulatedOptions& options)
 }
 
 StandInKernels::StandInKernels()
-    : folder_((std::filesystem::temp_directory_path() / ("moshi-kernels-" + std::to_string(std::random_device{}())))
-                  .string()) {
-  std::filesystem::create_directory(folder_);
+    : folder_(
+          utf8(std::filesystem::temp_directory_path() / ("moshi-kernels-" + std::to_string(std::random_device{}())))) {
+  std::filesystem::create_directory(path_of(folder_));
   write_all(folder_);
 }
 
 StandInKernels::~StandInKernels() {
   std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
+  std::filesystem::remove_all(path_of(folder_), ignored);
 }
 
 void StandInKernels::write_all(const std::string& folder) {
@@ -41,15 +42,15 @@ void StandInKernels::write_all(const std::string& folder) {
 }
 
 void StandInKernels::write(const std::string& folder, const std::string& file, int arch, int ptx, bool cubin) {
-  std::ofstream(folder + "/" + file + ".sm_" + std::to_string(arch) + (cubin ? ".cubin" : ".ptx"))
-      << stand_in_image(arch, ptx, cubin);
+  const std::string name = file + ".sm_" + std::to_string(arch) + (cubin ? ".cubin" : ".ptx");
+  std::ofstream(path_of(folder + "/" + name), std::ios::binary) << stand_in_image(arch, ptx, cubin);
 }
 
 void StandInKernels::write_index(const std::string& folder, const std::string& file) {
   std::string out;
   for (const HostKernel& kernel : host_kernels())
     out += (out.empty() ? "\"" : ",\n \"") + std::string(kernel.name) + "\": \"" + file + "\"";
-  std::ofstream(folder + "/kernels.json")
+  std::ofstream(path_of(folder + "/kernels.json"))
       << "{\"fingerprint\": \"" << kFingerprint << "\", \"kernels\": {" << out << "}}\n";
 }
 

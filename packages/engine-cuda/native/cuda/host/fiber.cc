@@ -39,13 +39,11 @@ thread_local Fiber* running = nullptr;
 }  // namespace
 
 // moshi_switch(save, to): keeps what a call must keep on the stack, leaves the stack's address in *save and goes on
-// where `to` was left. swapcontext would do too, at two system calls a switch.
+// where `to` was left. swapcontext would do too, at two system calls a switch. The label is for this file alone, so it
+// takes no words of one object format.
 #if defined(__x86_64__)
 asm(R"(
 .text
-.hidden moshi_switch
-.globl moshi_switch
-.type moshi_switch, @function
 moshi_switch:
   pushq %rbp
   pushq %rbx
@@ -62,9 +60,8 @@ moshi_switch:
   popq %rbx
   popq %rbp
   ret
-.size moshi_switch, . - moshi_switch
 )");
-extern "C" void moshi_switch(void** save, void* to);
+extern "C" void moshi_switch(void** save, void* to) asm("moshi_switch");
 
 static void* fresh(char* top, void (*main)()) {
   // Six registers, the address `ret` takes, and a caller that is none: the stack stands as just after a call.
@@ -76,9 +73,6 @@ static void* fresh(char* top, void (*main)()) {
 #elif defined(__aarch64__)
 asm(R"(
 .text
-.hidden moshi_switch
-.globl moshi_switch
-.type moshi_switch, %function
 moshi_switch:
   sub sp, sp, #160
   stp x19, x20, [sp, #0]
@@ -106,9 +100,8 @@ moshi_switch:
   ldp d14, d15, [sp, #144]
   add sp, sp, #160
   ret
-.size moshi_switch, . - moshi_switch
 )");
-extern "C" void moshi_switch(void** save, void* to);
+extern "C" void moshi_switch(void** save, void* to) asm("moshi_switch");
 
 static void* fresh(char* top, void (*main)()) {
   auto* frame = reinterpret_cast<void**>(top) - 20;

@@ -33,7 +33,7 @@ class Fiber {
 
   // The sanitizers' view of it.
   void* fake_stack_ = nullptr;
-  void* thread_ = nullptr;
+  [[maybe_unused]] void* thread_ = nullptr;
 };
 
 }  // namespace moshi::gpu::host
