@@ -44,6 +44,8 @@ void* find_function(void* library, const char* name);
 extern const char* const kCudaLibrary;
 extern const char* const kNvmlLibrary;
 
+// Empty where it is not set.
+std::string environment(const char* name);
 uint32_t process_id();
 
 struct Cores {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/system.h"
@@ -76,6 +77,11 @@ void* open_library(const std::string& name) {
 
 void* find_function(void* library, const char* name) {
   return ::dlsym(library, name);
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
 }
 
 uint32_t process_id() {

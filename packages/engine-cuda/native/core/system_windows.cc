@@ -119,6 +119,13 @@ void* find_function(void* library, const char* name) {
   return reinterpret_cast<void*>(::GetProcAddress(static_cast<HMODULE>(library), name));
 }
 
+std::string environment(const char* name) {
+  std::wstring value(32767, L'\0');  // the longest there may be
+  const auto most = static_cast<DWORD>(value.size());
+  value.resize(std::min(most, ::GetEnvironmentVariableW(path_of(name).c_str(), value.data(), most)));
+  return utf8(value);
+}
+
 uint32_t process_id() {
   return ::GetCurrentProcessId();
 }

@@ -1,14 +1,12 @@
 #include "cuda/driver.h"
 
-#include <cstdlib>
-
 #include "cuda/library.h"
 
 namespace moshi {
 
 std::string cuda_library() {
-  const char* named = std::getenv("MOSHI_CUDA_LIBRARY");
-  return named && *named ? named : system::kCudaLibrary;
+  const std::string named = system::environment("MOSHI_CUDA_LIBRARY");
+  return named.empty() ? system::kCudaLibrary : named;
 }
 
 DriverApi::DriverApi(const std::string& file) {
