@@ -166,15 +166,13 @@ describe('bench', () => {
       codec,
     });
     expect(words).toMatch(/^runs on +H100, cuda-sm_90$/m);
+    expect(words).toMatch(/^memory +40\.0 GB\/s copied plainly \(before 40\.0, after 40\.0\)\ngraphs +on\nlaunches /m);
     expect(words).toMatch(
-      /^memory +40\.0 GB\/s copied plainly \(before 40\.0, after 40\.0\)\ngraphs +on\nsmall layers /m,
-    );
-    expect(words).toMatch(
-      /^small layers +in one launch: a step takes 2\.50 ms with one launch, 3\.00 ms without\nloaded/m,
+      /^launches +small layers in one: a step takes 2\.50 ms with small layers in one, 3\.00 ms without\nloaded/m,
     );
     const apart = { ...onGpu.gpu!, oneLaunch: { used: false, ms: 3, apartMs: 2.5 } };
-    expect(benchInWords({ ...onGpu, gpu: apart })).toMatch(/^small layers +launched apart: /m);
-    expect(benchInWords({ ...onGpu, gpu: { ...apart, oneLaunch: null } })).not.toMatch(/small layers/);
+    expect(benchInWords({ ...onGpu, gpu: apart })).toMatch(/^launches +one for each layer: /m);
+    expect(benchInWords({ ...onGpu, gpu: { ...apart, oneLaunch: null } })).not.toMatch(/launches/);
     expect(words).toMatch(/^codec alone on the GPU: encode 6\.00 ms, decode 5\.00 ms$/m);
     expect(words).not.toMatch(/null|NaN|temporal/);
   });

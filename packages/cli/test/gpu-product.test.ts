@@ -91,7 +91,7 @@ describe.skipIf(!existsSync(driver) || !existsSync(join(root, 'packages/cli/dist
 
   it('that is lost ends its sessions with a reason, and the process goes on', { timeout: 240_000 }, async () => {
     // Steps are played as graphs by the time the conversation begins.
-    const { events, idle, error } = await talk({ gpu: 0, slots: 2 }, { MOSHI_EMULATED_FAULT: 'cuGraphLaunch:28:700' });
+    const { events, idle, error } = await talk({ gpu: 0, slots: 2 }, { MOSHI_EMULATED_FAULT: 'cuGraphLaunch:60:700' });
     expect(error).toBeUndefined();
     expect(events).toEqual(['ENGINE_GPU_LOST', 'ENGINE_GPU_LOST']);
     // One that had nothing to do has lost what it remembers as well.

@@ -30,8 +30,10 @@ export function benchInWords(report: BenchReport): string {
   if (gpu) lines.push(row('graphs', gpu.graphs));
   if (gpu?.oneLaunch) {
     const { used, ms: together, apartMs } = gpu.oneLaunch;
-    const kept = used ? 'in one launch' : 'launched apart';
-    lines.push(row('small layers', `${kept}: a step takes ${ms(together)} with one launch, ${ms(apartMs)} without`));
+    const kept = used ? 'small layers in one' : 'one for each layer';
+    lines.push(
+      row('launches', `${kept}: a step takes ${ms(together)} with small layers in one, ${ms(apartMs)} without`),
+    );
   }
   if (core) lines.push(row('core', `${core.gflops.toFixed(0)} GFLOP/s of multiply-adds`));
   if (lm) {
