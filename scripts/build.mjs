@@ -11,7 +11,7 @@ const PACKAGES = ['protocol', 'client', 'server', 'engine-cuda', 'cli'];
 
 /** Arguments that tell the Makefile where Node-API's headers are: in npm packages, so nothing is downloaded. */
 export const NODE_API = `NODE_API=${['node-addon-api', 'node-api-headers/include']
-  .map((name) => join(ROOT, 'node_modules', name))
+  .map((name) => join(ROOT, 'node_modules', name).replaceAll('\\', '/'))
   .join(' ')}`;
 
 export function make(name, target, extra = []) {

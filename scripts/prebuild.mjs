@@ -15,6 +15,8 @@ const folder = join(engine, 'prebuilds', `${process.platform}-${process.arch}`);
 mkdirSync(folder, { recursive: true });
 copyFileSync(built, join(folder, 'moshi.node'));
 // Line numbers are for this machine; users get a third of the size.
-await run('strip', ['--strip-unneeded', join(folder, 'moshi.node')], { quiet: true });
+await run('strip', [process.platform === 'darwin' ? '-x' : '--strip-unneeded', join(folder, 'moshi.node')], {
+  quiet: true,
+});
 // Not to standard output, where `npm pack --json` writes.
 console.error(`moshi.node ${(statSync(join(folder, 'moshi.node')).size / 1e6).toFixed(1)} MB, ${kernelSize()}`);

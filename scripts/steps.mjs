@@ -69,6 +69,12 @@ export async function step(name, command, args, options = {}) {
   return output;
 }
 
+const INSTALL_COMPILER = {
+  darwin: 'Install them:\n  xcode-select --install',
+  linux: 'On Debian or Ubuntu:\n  sudo apt-get update && sudo apt-get install -y make g++',
+  win32: 'In a UCRT64 shell of MSYS2, and build there:\n  pacman -S make mingw-w64-ucrt-x86_64-gcc',
+};
+
 /** Says at once what a fresh machine lacks, with the line that installs it. */
 export async function checkTools() {
   const [major = 0] = process.versions.node.split('.').map(Number);
@@ -81,9 +87,7 @@ export async function checkTools() {
     if ((await run(tool, ['--version'], { quiet: true })).code !== 0) missing.push(name);
   }
   if (missing.length > 0) {
-    fail(
-      `${missing.join(' and ')} not found. On Debian or Ubuntu:\n  sudo apt-get update && sudo apt-get install -y make g++`,
-    );
+    fail(`${missing.join(' and ')} not found. ${INSTALL_COMPILER[process.platform] ?? INSTALL_COMPILER.linux}`);
   }
 }
 
@@ -103,5 +107,8 @@ export async function install() {
   const lock = join(ROOT, 'package-lock.json');
   if (existsSync(marker) && time(marker) >= time(lock)) return;
   // Not `npm ci`: it refuses a lockfile without the optional packages of platforms other than the one that wrote it.
-  await step('install npm packages', 'npm', ['install', '--no-audit', '--no-fund']);
+  // By the npm that runs this, if one does: on Windows its name is that of a script, which cannot be started by itself.
+  const npm = process.env.npm_execpath;
+  const [command, ...args] = npm ? [process.execPath, npm] : ['npm'];
+  await step('install npm packages', command, [...args, 'install', '--no-audit', '--no-fund']);
 }

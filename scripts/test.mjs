@@ -1,9 +1,10 @@
-// npm test: installs, builds, then every check there is: format, types, native (also under sanitizers and on arm64), TypeScript, docs, packages.
+// npm test: installs, builds, then every check there is: format, types, native (also under sanitizers, on arm64 and on Windows), TypeScript, docs, packages.
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { arm64 } from './arm64.mjs';
 import { build, make } from './build.mjs';
 import { ROOT, run, step } from './steps.mjs';
+import { windows } from './windows.mjs';
 
 const bin = (name, path) => join(ROOT, 'node_modules', name, path);
 const node = (name, script, args, options) => step(name, process.execPath, [script, ...args], options);
@@ -13,6 +14,7 @@ await make('build the native checks', 'tools');
 await make('build them with ASan and UBSan', 'tools', ['SANITIZE=address,undefined']);
 await make('build them with TSan', 'build-tsan/checks', ['SANITIZE=thread', 'BUILD=build-tsan']);
 await arm64();
+await windows();
 await node('format and lint TypeScript', bin('@biomejs/biome', 'bin/biome'), ['check', '.']);
 await node('format of C++', join(ROOT, 'scripts', 'format-native.mjs'), ['--check']);
 await node('types', bin('typescript', 'bin/tsc'), ['-p', 'tsconfig.json', '--noEmit']);

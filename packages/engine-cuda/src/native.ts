@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, posix, win32 } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EngineError } from './errors';
 
@@ -335,14 +335,8 @@ function load(): { addon: NativeAddon; path: string } {
   if (loaded) return loaded;
   const root = packageRoot();
   const require = createRequire(join(root, 'package.json'));
-  const platform = `${process.platform}-${process.arch}`;
-  const places = [
-    ...(process.env.MOSHI_NATIVE ? [process.env.MOSHI_NATIVE] : []),
-    join(root, 'native', 'build', 'moshi.node'),
-    join(root, 'prebuilds', platform, 'moshi.node'),
-  ];
   let reason = 'it is not there';
-  for (const place of places) {
+  for (const place of addonPlaces(root)) {
     try {
       loaded = { addon: require(place) as NativeAddon, path: require.resolve(place) };
       return loaded;
@@ -351,8 +345,29 @@ function load(): { addon: NativeAddon; path: string } {
       if ((error as { code?: string }).code !== 'MODULE_NOT_FOUND') reason = (error as Error).message;
     }
   }
-  throw new EngineError(
-    'ENGINE_NOT_BUILT',
-    `the native engine for ${platform} cannot be loaded (${reason}): build it with \`npm run build\` in the repository (needs make and g++)`,
-  );
+  throw new EngineError('ENGINE_NOT_BUILT', notBuilt(reason));
+}
+
+/** The system this runs on, as Node names it; tests bring their own. */
+type System = Pick<NodeJS.Process, 'platform' | 'arch' | 'env'>;
+
+/** Where the addon may lie, in the order it is looked for. @internal */
+export function addonPlaces(root: string, { platform, arch, env }: System = process): string[] {
+  const path = platform === 'win32' ? win32 : posix;
+  return [
+    ...(env.MOSHI_NATIVE ? [env.MOSHI_NATIVE] : []),
+    path.join(root, 'native', 'build', 'moshi.node'),
+    path.join(root, 'prebuilds', `${platform}-${arch}`, 'moshi.node'),
+  ];
+}
+
+const COMPILERS: Partial<Record<NodeJS.Platform, string>> = {
+  darwin: "Xcode's command line tools: `xcode-select --install`",
+  win32: 'make and g++, in a shell of MSYS2',
+};
+
+/** What is said where none of them can be loaded. @internal */
+export function notBuilt(reason: string, { platform, arch }: Pick<System, 'platform' | 'arch'> = process): string {
+  const needed = COMPILERS[platform] ?? 'make and g++';
+  return `the native engine for ${platform}-${arch} cannot be loaded (${reason}): build it with \`npm run build\` in the repository (needs ${needed})`;
 }

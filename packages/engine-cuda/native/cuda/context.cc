@@ -5,7 +5,8 @@
 namespace moshi {
 
 Context::Context(std::shared_ptr<const DriverApi> api, int index) : api_(std::move(api)) {
-  if (!api_->found) throw Error(kGpuDriver, "there is no NVIDIA driver (libcuda.so.1): install one, or run on the CPU");
+  if (!api_->found)
+    throw Error(kGpuDriver, "there is no NVIDIA driver (" + cuda_library() + "): install one, or run on the CPU");
   if (const char* missing = api_->missing())
     throw Error(kGpuDriver, "the NVIDIA driver lacks " + std::string(missing) + ": install driver 384 or newer");
   api_->check(api_->init(0), "cuInit");

@@ -114,8 +114,9 @@ GpuProblem explain(const std::string& call, cu::Status status, const Nvml& nvml)
             "container was started with --gpus all"};
   if (status == cu::kInsufficientDriver || status == cu::kStubLibrary)
     return {"GPU_DRIVER_ERROR",
-            "libcuda.so.1 is a placeholder or does not suit the kernel's driver: install the NVIDIA driver and take "
-            "folders named stubs out of LD_LIBRARY_PATH"};
+            std::string(system::kCudaLibrary) +
+                " is a placeholder or does not suit the kernel's driver: install the NVIDIA driver and take "
+                "folders named stubs out of LD_LIBRARY_PATH"};
   if (status == cu::kNotReady)
     return {"GPU_DRIVER_ERROR", "the GPUs are not ready: start nvidia-fabricmanager and wait until it is up"};
   const char* cure = status == cu::kUnknown
@@ -138,7 +139,8 @@ GpuReport probe_gpus(const DriverNames& names) {
   };
   if (!cuda.init || !cuda.device_count || !cuda.device || !cuda.device_attribute) {
     out.problem = {"GPU_DRIVER_TOO_OLD",
-                   "libcuda.so.1 lacks functions every driver has had for years: install driver 384 or newer"};
+                   std::string(system::kCudaLibrary) +
+                       " lacks functions every driver has had for years: install driver 384 or newer"};
     return out;
   }
   // The version needs no cuInit, and tells what is wrong with a driver that refuses it.

@@ -2,13 +2,12 @@
 // call that may fail.
 #include "tests/check_gpu_driver.h"
 
-#include <unistd.h>
 
-#include <array>
 #include <filesystem>
 #include <fstream>
 #include <vector>
 
+#include "core/system.h"
 #include "cuda/card.h"
 #include "cuda/fingerprint.h"
 #include "cuda/host/emulated_driver.h"
@@ -349,8 +348,8 @@ void check_emulation() {
 
 // Memory that the host cannot touch: a system call that has to read it refuses instead of ending the program.
 void check_sealed(const std::string& kernels) {
-  std::array<int, 2> ends{};
-  expect(::pipe(ends.data()) == 0, "there are pipes");
+  const TemporaryFile scratch;
+  const system::FileHandle file = system::create_file(scratch.path());
   {
     Card card(emulated_driver({.memory = 16 << 20, .sealed = true}), {.kernels = kernels});
     const uint64_t value = 17;
@@ -358,11 +357,13 @@ void check_sealed(const std::string& kernels) {
     void* mine = card.allocate(1 << 20);
     card.write(mine, &value, sizeof(value));
     card.read(&got, mine, sizeof(got));
-    expect(got == value && ::write(ends[1], mine, sizeof(value)) == -1, "what a GPU holds is only had by its driver");
+    expect(got == value && system::write_file(file, &value, sizeof(value)) == sizeof(value) &&
+               system::write_file(file, mine, sizeof(value)) == -1,
+           "what a GPU holds is only had by its driver");
     card.free(mine);
     card.give_back();
   }
-  for (const int end : ends) ::close(end);
+  system::close_file(file);
   expect(emulated_report().mistakes.empty(), "and nothing of it is left behind");
 }
 

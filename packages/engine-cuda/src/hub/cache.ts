@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { HubError, systemCode } from './errors';
@@ -82,27 +82,38 @@ export class RepositoryCache {
     return (await stat(join(this.root, '.no_exist', commit, file)).catch(() => undefined)) !== undefined;
   }
 
-  /** Shows a blob as `file` of a commit: a relative symlink, or a copy where links are not possible. */
-  async publish(commit: string, file: string, etag: string): Promise<string> {
+  /**
+   * Shows a blob as `file` of a commit: a relative symlink; where that takes a privilege, as on Windows, a hard link; a copy where no
+   * links are possible. `fs` is for tests.
+   */
+  async publish(commit: string, file: string, etag: string, fs = { symlink, link, copyFile }): Promise<string> {
     const target = this.blob(etag);
     const path = join(this.snapshot(commit), file);
     await mkdir(dirname(path), { recursive: true });
-    const link = relative(dirname(path), target);
-    if ((await readlink(path).catch(() => undefined)) === link) return path;
+    const relativeTarget = relative(dirname(path), target);
+    if ((await readlink(path).catch(() => undefined)) === relativeTarget) return path;
     const temporary = `${path}.${randomUUID()}.moshi-part`;
     try {
-      try {
-        await symlink(link, temporary, 'file');
-      } catch (error) {
-        if (!['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EINVAL'].includes(systemCode(error) ?? '')) throw error;
-        await copyFile(target, temporary);
-      }
+      await fs
+        .symlink(relativeTarget, temporary, 'file')
+        .catch(unlessNoLinks(() => fs.link(target, temporary)))
+        .catch(unlessNoLinks(() => fs.copyFile(target, temporary)));
       await rename(temporary, path);
     } finally {
       await rm(temporary, { force: true });
     }
     return path;
   }
+}
+
+const NO_LINKS = ['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EINVAL', 'EMLINK'];
+
+/** What is done in place of a link, where the system or the disk makes none. */
+function unlessNoLinks(instead: () => Promise<void>): (error: unknown) => Promise<void> {
+  return async (error) => {
+    if (!NO_LINKS.includes(systemCode(error) ?? '')) throw error;
+    await instead();
+  };
 }
 
 async function writeAtomically(path: string, text: string): Promise<void> {
