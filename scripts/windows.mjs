@@ -2,7 +2,7 @@
 // npm. By itself this script also runs the native checks and golden cases there, which take several minutes to compile. Each
 // part that cannot be had is left out with a word.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, make } from './build.mjs';
@@ -74,13 +74,16 @@ async function tryCommand(wine, node) {
   const folder = join(BUILD, 'tried-éΩ字');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
+  // Under another name, as Electron is: the addon has to find Node's functions there too.
+  const program = join(folder, 'program.exe');
+  linkSync(node, program);
   const driver = join(folder, 'driver.dll');
   const source = join(ENGINE, 'native', 'tests', 'fake_driver.cc');
   await step('build a driver for it', COMPILER, ['-std=c++20', '-shared', '-static', source, '-o', driver]);
   // Node takes no pipe of Linux' for its output, but a file.
   const throughFile = ['sh', '-c', '"$@" > "$0" 2>&1; code=$?; cat "$0"; exit $code', join(folder, 'output.txt')];
   const moshi = (name, args, env = {}) =>
-    withWine(name, [...throughFile, wine, node, join(ROOT, 'packages', 'cli', 'bin', 'moshi.js'), ...args], {
+    withWine(name, [...throughFile, wine, program, join(ROOT, 'packages', 'cli', 'bin', 'moshi.js'), ...args], {
       MOSHI_NATIVE: join(BUILD, 'moshi.node'),
       MOSHI_CACHE: folder,
       ...env,
