@@ -25,6 +25,16 @@ void Backend::linear_with(const Matrix& w, const float* x, int64_t x_stride, flo
   if (end.after != Activation::Identity) activate(end.after, y, y, n * w.rows, end.alpha);
 }
 
+std::vector<uint64_t> program_key(std::initializer_list<uint64_t> numbers, std::initializer_list<const void*> places,
+                                  const Rows& rows) {
+  std::vector<uint64_t> key(numbers);
+  for (const void* place : places) key.push_back(reinterpret_cast<uint64_t>(place));
+  for (const void* place : {static_cast<const void*>(rows.data), static_cast<const void*>(rows.rotations),
+                            static_cast<const void*>(rows.sines)})
+    key.push_back(reinterpret_cast<uint64_t>(place));
+  return key;
+}
+
 void Backend::linear_of_norm(const Matrix& w, const Norm& norm, const float* x, float* y, int64_t n, Activation after) {
   Working memory(*this);
   float* normed = memory.floats(n * w.cols);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -146,6 +147,10 @@ struct ConvOverlap {
 
 // A number that nothing else has, for the keys of programs: another model may come to lie at the same address.
 uint64_t unique_number();
+
+// A key for Backend::program(): numbers, and where on the device things lie, the rows of transformers among them.
+std::vector<uint64_t> program_key(std::initializer_list<uint64_t> numbers, std::initializer_list<const void*> places,
+                                  const Rows& rows);
 
 // Two ways to do the same, and which of them was the faster one here; milliseconds.
 struct Tuned {

@@ -14,13 +14,6 @@ std::vector<float> read_row(Backend& backend, const float* rows, size_t i, int64
   return out;
 }
 
-// Of a program that depends on the model, on a number, and on where all it reads and writes is.
-std::vector<uint64_t> program_key(const Lm& lm, int number, std::initializer_list<const void*> places, int64_t count) {
-  std::vector<uint64_t> key{lm.number(), static_cast<uint64_t>(number), static_cast<uint64_t>(count)};
-  for (const void* place : places) key.push_back(reinterpret_cast<uint64_t>(place));
-  return key;
-}
-
 }  // namespace
 
 Generation::Generation(const Lm& lm, const SamplingOptions& options)
@@ -246,10 +239,8 @@ const float* Generation::step_text(const Lm& lm, Working& memory, std::span<Gene
   const auto think = [&] { lm.temporal(input, placed, hidden, logits); };
   const auto draw = [&] { backend.draw(how, held, logits, count, card, drawn, drawn + count); };
   if (traces.empty()) {
-    backend.program(
-        program_key(lm, 0, {input, placed.data, placed.rotations, placed.sines, how, held, hidden, logits, drawn},
-                    count),
-        [&] { think(), draw(); });
+    backend.program(program_key({lm.number(), 0, n}, {input, how, held, hidden, logits, drawn}, placed),
+                    [&] { think(), draw(); });
   } else {
     think();
     for (size_t i = 0; i < n; ++i) {
@@ -308,10 +299,8 @@ void Generation::step_audio(const Lm& lm, Working& memory, std::span<Generation*
     const auto all = [&] {
       for (int k = 0; k < codebooks; ++k) think(k), draw(k);
     };
-    backend.program(
-        program_key(lm, codebooks, {first, placed.data, placed.rotations, placed.sines, how, hidden, logits, drawn},
-                    count),
-        all);
+    const std::initializer_list<uint64_t> numbers{lm.number(), static_cast<uint64_t>(codebooks), n};
+    backend.program(program_key(numbers, {first, how, hidden, logits, drawn}, placed), all);
   }
   for (int k = 0; k < codebooks && !traces.empty(); ++k) {
     think(k);

@@ -84,13 +84,10 @@ void Mimi::run(const Call& call, std::initializer_list<const void*> places, int6
   if (tap) return body();
   // Rings that were made for other calls may be longer.
   const auto ring = static_cast<uint64_t>(call.positions.front().cache->capacity());
-  std::vector<uint64_t> key{number_, ring, call.states.size(), static_cast<uint64_t>(frames),
-                            static_cast<uint64_t>(codebooks)};
-  const auto depends = [&](const void* place) { key.push_back(reinterpret_cast<uint64_t>(place)); };
-  for (const void* place : {static_cast<const void*>(call.streams.data), static_cast<const void*>(call.rows.data),
-                            static_cast<const void*>(call.rows.rotations), static_cast<const void*>(call.rows.sines)})
-    depends(place);
-  for (const void* place : places) depends(place);
+  std::vector<uint64_t> key =
+      program_key({number_, ring, call.states.size(), static_cast<uint64_t>(frames), static_cast<uint64_t>(codebooks)},
+                  places, call.rows);
+  key.push_back(reinterpret_cast<uint64_t>(call.streams.data));
   backend_.program(key, body);
 }
 
