@@ -170,6 +170,42 @@ void check_splits(const std::string& kernels) {
   expect(last != start, "GPU stages: and they do something");
 }
 
+// A layer that nothing follows has its own launch; two of three rows leave alone what lies behind those.
+void check_edges(const std::string& kernels) {
+  constexpr int64_t kDim = 64, kRows = 3;
+  const StoredMatrix stored = random_matrix(DType::Q8_0, kDim, kDim);
+  const Floats start = normal(kRows * kDim), behind(kDim, 7.0f);
+  for (const int layers : {1, 2}) {
+    Floats want;
+    int apart = 0;
+    for (const bool together : {false, true}) {
+      CudaBackend backend(emulated_driver(), {.stages = together, .kernels = kernels}, 1);
+      const Matrix w = backend.pack(stored);
+      const Buffer x = backend.upload(start), y = backend.allocate((kRows + 1) * kDim),
+                   z = backend.allocate((kRows + 1) * kDim);
+      for (const Buffer* one : {&y, &z}) backend.write(one->data() + kRows * kDim, behind.data(), kDim);
+      // The trial of cooperative launches comes with the first program.
+      backend.program(std::vector<uint64_t>{0}, [] {});
+      const int before = emulated_report().launches;
+      backend.program(std::vector<uint64_t>{1}, [&] {
+        backend.linear(w, x.data(), kDim, y.data(), kDim, kRows, false);
+        if (layers == 2) backend.linear(w, y.data(), kDim, z.data(), kDim, kRows, false);
+      });
+      const Buffer& last = layers == 2 ? z : y;
+      Floats got((kRows + 1) * kDim);
+      backend.read(got.data(), last.data(), (kRows + 1) * kDim);
+      expect(std::equal(behind.begin(), behind.end(), got.begin() + kRows * kDim),
+             "GPU stages: nothing is written behind the rows there are");
+      const int launches = emulated_report().launches - before;
+      if (together)
+        expect(got == want && (layers == 1 ? launches == apart : launches == 1),
+               "GPU stages: a layer that nothing follows is launched as it is otherwise");
+      want = got;
+      apart = launches;
+    }
+  }
+}
+
 void check_without(const std::string& kernels) {
   const Block block = random_block({DType::Q8_0, 8, 32}, kShapes[0]);
   const Said apart = steps(kernels, {}, false, block, kShapes[0], 1);
@@ -219,6 +255,7 @@ void check_gpu_stages() {
   check_bits(kernels.folder());
   check_orders(kernels.folder());
   check_splits(kernels.folder());
+  check_edges(kernels.folder());
   check_without(kernels.folder());
   check_tuning(kernels.folder());
 }
