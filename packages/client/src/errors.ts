@@ -11,6 +11,11 @@
  * - `malformed` one message of the server could not be read; it was skipped and the session goes on
  * - `codec` Opus could not be started, or failed on a message
  * - `unsupported` this server (or runtime) cannot do what was asked
+ * - `permission-denied` the microphone was refused: by the user, the system or the page's policy
+ * - `no-device` there is no such microphone or loudspeaker
+ * - `device-busy` another program holds the device
+ * - `device-lost` the device went away while it was in use
+ * - `insecure-page` browsers give a microphone to pages of https and of localhost only
  */
 export type MoshiErrorCode =
   | 'bad-option'
@@ -23,7 +28,12 @@ export type MoshiErrorCode =
   | 'silent'
   | 'malformed'
   | 'codec'
-  | 'unsupported';
+  | 'unsupported'
+  | 'permission-denied'
+  | 'no-device'
+  | 'device-busy'
+  | 'device-lost'
+  | 'insecure-page';
 
 /** The one error class of this package: `code` says what happened, `retryable` whether trying again later can help. */
 export class MoshiError extends Error {

@@ -59,6 +59,41 @@ export interface SayEndEvent {
   readonly completed: boolean;
 }
 
+/** An attempt to come back follows. */
+export interface ReconnectingEvent {
+  /** 0 for the first. */
+  readonly attempt: number;
+  readonly delayMs: number;
+  /** Why the connection was lost, or the last attempt failed. */
+  readonly error: MoshiError;
+}
+
+/** The same conversation goes on, and nothing the model said is missing. */
+export interface ResumedEvent {
+  /** Milliseconds without a connection. */
+  readonly awayMs: number;
+  /** Messages of the server that come late because of it. */
+  readonly replayedMessages: number;
+  /** Milliseconds of microphone audio sent again. */
+  readonly resentMs: number;
+  /** Milliseconds of microphone audio that were too old to be sent. */
+  readonly droppedMs: number;
+}
+
+/** The connection is back, and the model remembers nothing. */
+export interface NewConversationEvent {
+  /** Milliseconds without a connection. */
+  readonly awayMs: number;
+  /** `not-offered`: this server keeps none; `unknown`: it does not know of it, as after a restart; `expired`; `gap`: too much was missed. */
+  readonly reason: 'not-offered' | 'unknown' | 'expired' | 'gap';
+}
+
+/** The server computes slower than real time. @moshi/server only. */
+export interface BehindEvent {
+  /** Milliseconds of what it was sent that wait there; 0 when it has caught up. */
+  readonly ms: number;
+}
+
 /** How the connection ended. */
 export interface ClosedEvent {
   /** WebSocket close code; 1005 and 1006 mean that none was received. */
@@ -89,6 +124,14 @@ export interface SessionEvents {
   'say-start': (event: SayStartEvent) => void;
   'say-word': (event: SayWordEvent) => void;
   'say-end': (event: SayEndEvent) => void;
+  reconnecting: (event: ReconnectingEvent) => void;
+  resumed: (event: ResumedEvent) => void;
+  /** Clear captions and tell the user. The reply's clock goes on counting. */
+  'new-conversation': (event: NewConversationEvent) => void;
+  /** The machine has a network again, or none; where the platform tells. */
+  online: () => void;
+  offline: () => void;
+  behind: (event: BehindEvent) => void;
   /** Every message as decoded, before anything else is done with it. */
   message: (message: Message) => void;
   /** Something went wrong; unless the session closes next, it goes on. */

@@ -1,11 +1,46 @@
 export type { ChatParameters, ControlAction, DialectName, Message } from '@moshi/protocol';
+export type {
+  AudioPlatform,
+  InputOptions,
+  InputPort,
+  InputSink,
+  OutputOptions,
+  OutputPort,
+  OutputSink,
+  OutputStatus,
+} from './audio/platform';
+export type {
+  AudioContextLike,
+  AudioDevice,
+  AudioNodeLike,
+  AudioOptions,
+  CaptureMetrics,
+  DeviceList,
+  HeardWord,
+  MediaStreamLike,
+  Microphone,
+  MicrophoneEvents,
+  MicrophoneOptions,
+  MicrophoneState,
+  PlaybackClock,
+  Recording,
+  RecordOptions,
+  Speaker,
+  SpeakerEvents,
+  SpeakerOptions,
+  SpeakerState,
+} from './audio/types';
 export { connect } from './connect';
 export { connectStream, type StreamEvent, type StreamOptions } from './connect-stream';
 export { MoshiError, type MoshiErrorCode } from './errors';
 export type {
   AudioEvent,
+  BehindEvent,
   ClosedEvent,
   DroppedEvent,
+  NewConversationEvent,
+  ReconnectingEvent,
+  ResumedEvent,
   SayEndEvent,
   SayStartEvent,
   SayWordEvent,
@@ -17,6 +52,7 @@ export type {
 export type { SessionMetrics } from './metrics';
 export type { ConnectOptions, OpusOptions } from './options';
 export type { NodeSocketOptions, WebSocketConstructor, WebSocketLike } from './platform';
+export type { PlayoutOptions, PlayoutStatus } from './playout/types';
 export type {
   RemoteEngine,
   RemoteEngineErrorCode,

@@ -1,4 +1,5 @@
 import { type ChatParameters, chatQuery, type DialectName, dialects, FRAME_MS, SAMPLE_RATE } from '@moshi/protocol';
+import type { AudioOptions } from './audio/types';
 import { resolveEndpoint } from './endpoint';
 import { MoshiError } from './errors';
 import type { SessionListeners } from './events';
@@ -51,6 +52,8 @@ export interface ConnectOptions extends Omit<ChatParameters, 'extensions'> {
   /** Replaces the whole connection; `headers`, `insecure` and `webSocket` are then its own business. */
   readonly transport?: Transport;
   readonly opus?: OpusOptions;
+  /** What microphone, speaker and recorder run on, and how. */
+  readonly audio?: AudioOptions;
 }
 
 /** `ConnectOptions` checked and completed. */
@@ -66,6 +69,7 @@ export interface ResolvedOptions {
   readonly on: SessionListeners;
   readonly transport: Transport;
   readonly opus: OpusOptions & Required<Pick<OpusOptions, 'frameMs' | 'packetsPerPage'>>;
+  readonly audio: AudioOptions;
   /** Samples of one page of microphone audio. */
   readonly pageSamples: number;
 }
@@ -106,6 +110,7 @@ export function resolveOptions(address: string | URL, options: ConnectOptions): 
     transport:
       options.transport ?? new WebSocketTransport(options as NodeSocketOptions & { webSocket?: WebSocketConstructor }),
     opus,
+    audio: options.audio ?? {},
     pageSamples: (opus.frameMs / 1000) * SAMPLE_RATE * opus.packetsPerPage,
   };
 }

@@ -1,5 +1,6 @@
 import { type ControlAction, type DialectName, decodeMessage, encodeMessage, type Message } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
+import type { Microphone, Recording, RecordOptions, SessionAudio, Speaker } from './audio/types';
 import { type Codecs, createCodecs } from './codecs';
 import { Controls } from './controls';
 import { displayUrl } from './endpoint';
@@ -12,6 +13,7 @@ import type { SessionMetrics } from './metrics';
 import { Opening } from './opening';
 import type { ResolvedOptions } from './options';
 import { Peer } from './peer';
+import { createSessionAudio } from './session-audio';
 import { type Saying, type SayOptions, type SayResult, Speech, unwatched } from './speech';
 import type { SessionState } from './state';
 import type { Timer } from './timer';
@@ -44,6 +46,7 @@ export class Session extends EventEmitter<SessionEvents> {
   #codecs: Codecs | undefined;
   #failure: MoshiError | undefined;
   #closeTimer: Timer | undefined;
+  #sessionAudio: SessionAudio | undefined;
 
   private constructor(options: ResolvedOptions) {
     super();
@@ -107,6 +110,26 @@ export class Session extends EventEmitter<SessionEvents> {
     return this.#audio.metrics;
   }
 
+  /** The user's side: a device of this machine that is heard and sent. */
+  get microphone(): Microphone {
+    return this.#sound.microphone;
+  }
+
+  /** The model's side: a jitter buffer and a loudspeaker of this machine. */
+  get speaker(): Speaker {
+    return this.#sound.speaker;
+  }
+
+  /** Records both sides, the user as he was heard and the model as it was played. Rejects with `unsupported` where that cannot be done. */
+  async record(options?: RecordOptions): Promise<Recording> {
+    return this.#sound.record(options);
+  }
+
+  get #sound(): SessionAudio {
+    this.#sessionAudio ??= createSessionAudio(this, this.#options.audio);
+    return this.#sessionAudio;
+  }
+
   /**
    * Sends microphone audio: 24 kHz mono samples in [-1, 1], any number of them, copied. It is not paced: give it what a
    * microphone gives, as it gives it (for recordings there is `connectStream`). While the network does not take it, up
@@ -159,6 +182,7 @@ export class Session extends EventEmitter<SessionEvents> {
   /** Takes back all texts, and the model stops speaking for about a second. */
   interrupt(): void {
     this.#speech.interrupt();
+    this.#sessionAudio?.interrupted();
   }
 
   /** The user's turn is over: the model begins to speak now. As all control messages, stock servers ignore it. */
@@ -377,6 +401,7 @@ export class Session extends EventEmitter<SessionEvents> {
     this.#codecs?.free();
     this.#codecs = undefined;
     this.#audio.release();
+    void this.#sessionAudio?.close();
     this.#speech.end();
     this.#controls.end(error);
     this.#audio.flush();

@@ -8,5 +8,7 @@ export type SessionState =
   | { readonly status: 'connecting' }
   | { readonly status: 'waiting'; readonly position?: number }
   | { readonly status: 'ready' }
+  /** The connection was lost and is being made anew; sound is kept for up to `maxBufferedMs`. */
+  | { readonly status: 'reconnecting'; readonly attempt: number; readonly error: MoshiError }
   | { readonly status: 'closing' }
   | { readonly status: 'closed'; readonly code: number; readonly reason: string; readonly error?: MoshiError };
