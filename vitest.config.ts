@@ -15,6 +15,8 @@ export default defineConfig({
   },
   test: {
     include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts'],
+    // Of tests that say they may run beside others: long processes of their own.
+    maxConcurrency: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

@@ -11,6 +11,12 @@ export function fail(message) {
   process.exit(1);
 }
 
+const running = new Set();
+// When one of several steps fails, the others are of no use.
+process.once('exit', () => {
+  for (const child of running) child.kill();
+});
+
 /** Runs a command in the repository, for `timeout` milliseconds at most; resolves with its exit code and, when quiet, its output. */
 export function run(command, args, { quiet = false, cwd = ROOT, env = {}, timeout } = {}) {
   return new Promise((resolve) => {
@@ -23,6 +29,7 @@ export function run(command, args, { quiet = false, cwd = ROOT, env = {}, timeou
       detached: timeout !== undefined,
     });
     let timedOut = false;
+    running.add(child);
     const stop = () => process.kill(-child.pid, 'SIGKILL');
     const interrupted = () => {
       stop();
@@ -41,6 +48,7 @@ export function run(command, args, { quiet = false, cwd = ROOT, env = {}, timeou
     child.stderr?.on('data', (data) => (output += data));
     const end = (code, words = output) => {
       clearTimeout(timer);
+      running.delete(child);
       process.off('SIGINT', interrupted);
       resolve({ code, output: words, timedOut });
     };

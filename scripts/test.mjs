@@ -1,8 +1,9 @@
 // npm test: installs, builds, then every check there is: format, types, native (also under sanitizers, on arm64 and on Windows), TypeScript, docs, packages.
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { arm64 } from './arm64.mjs';
 import { build, make } from './build.mjs';
+import { kernelSize } from './kernels.mjs';
 import { ROOT, run, step } from './steps.mjs';
 import { windows } from './windows.mjs';
 
@@ -10,11 +11,13 @@ const bin = (name, path) => join(ROOT, 'node_modules', name, path);
 const node = (name, script, args, options) => step(name, process.execPath, [script, ...args], options);
 
 await build();
+const addon = statSync(join(ROOT, 'packages', 'engine-cuda', 'native', 'build', 'moshi.node')).size;
+console.log(`– moshi.node ${(addon / 1e6).toFixed(1)} MB, ${kernelSize()}`);
 await make('build the native checks', 'tools');
-await make('build them with ASan and UBSan', 'tools', ['SANITIZE=address,undefined']);
+await make('build them with ASan and UBSan', 'checks', ['SANITIZE=address,undefined']);
 await make('build them with TSan', 'build-tsan/checks', ['SANITIZE=thread', 'BUILD=build-tsan']);
-await arm64();
-await windows();
+// At once: an emulated CPU is one thread for minutes.
+await Promise.all([arm64(), windows()]);
 await node('format and lint TypeScript', bin('@biomejs/biome', 'bin/biome'), ['check', '.']);
 await node('format of C++', join(ROOT, 'scripts', 'format-native.mjs'), ['--check']);
 await node('types', bin('typescript', 'bin/tsc'), ['-p', 'tsconfig.json', '--noEmit']);

@@ -35,7 +35,8 @@ const folders = CASES.map(fixture).filter(existsSync);
 // `npm test` builds them before this runs: as shipped, under ASan and UBSan, and the batch loop under TSan.
 const binary = (build: string, name: string) => `${native}${build}/${name}`;
 
-describe.each(['build', 'build-sanitized'])('golden cases (%s)', (build) => {
+// At once, as many as vitest.config.ts says: most of them are one thread for minutes.
+describe.concurrent.each(['build', 'build-sanitized'])('golden cases (%s)', (build) => {
   const parity = binary(build, 'parity');
 
   it.skipIf(!existsSync(parity))(
@@ -68,7 +69,7 @@ describe.each(['build', 'build-sanitized'])('golden cases (%s)', (build) => {
   });
 });
 
-describe.each(['build', 'build-sanitized', 'build-tsan'])('native checks (%s)', (build) => {
+describe.concurrent.each(['build', 'build-sanitized', 'build-tsan'])('native checks (%s)', (build) => {
   it.skipIf(!existsSync(binary(build, 'checks')))(
     'hold for files, kernels, sampling and the batch loop',
     async () => {

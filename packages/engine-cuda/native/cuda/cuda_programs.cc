@@ -1,4 +1,6 @@
 // Programs of the CUDA backend: recorded, and their small operations gathered.
+#include <utility>
+
 #include "cuda/cuda_backend.h"
 #include "model/kv_cache.h"
 
@@ -9,6 +11,17 @@ namespace {
 // A matrix that takes longer to read than a launch takes is better off with a launch of its own.
 constexpr size_t kSmallMatrix = 16 << 20;
 
+// Another value for as long as this lives, however that ends.
+struct Meanwhile {
+  Meanwhile(bool& at, bool value) : at_(at), before_(std::exchange(at, value)) {}
+  ~Meanwhile() { at_ = before_; }
+  Meanwhile(const Meanwhile&) = delete;
+
+ private:
+  bool& at_;
+  bool before_;
+};
+
 }  // namespace
 
 void CudaBackend::program(std::span<const uint64_t> key, const std::function<void()>& body) {
@@ -17,16 +30,14 @@ void CudaBackend::program(std::span<const uint64_t> key, const std::function<voi
   if (device.wants_stages && !device.stages) device.stages.emplace(*card);
   const bool outer = device.gathers;
   const auto gather = [&] {
-    device.gathers = device.wants_stages && device.stages->possible();
+    const Meanwhile gathers(device.gathers, device.wants_stages && device.stages->possible());
     try {
       body();
       if (device.stages && !outer) device.stages->launch();
     } catch (...) {
       if (device.stages) device.stages->forget();
-      device.gathers = outer;
       throw;
     }
-    device.gathers = outer;
   };
   card->program(key, gather);
 }
@@ -62,9 +73,8 @@ bool CudaBackend::gathered(const Matrix& w, LinearStage stage, int64_t n, std::f
   stage.split = a.split;
   stage.group_share = a.group_share;
   return device_->stages->add(layout.form, stage, n, [this, operation = std::move(operation)] {
-    const bool gathers = std::exchange(device_->gathers, false);
+    const Meanwhile apart(device_->gathers, false);
     operation();
-    device_->gathers = gathers;
   });
 }
 

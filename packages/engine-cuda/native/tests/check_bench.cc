@@ -201,8 +201,10 @@ void check_frames() {
          "bench: what does not fit into memory is refused: " + said);
 }
 
-// The same, on a GPU of fibers.
-void check_frames_of_gpu() {
+}  // namespace
+
+// The frames again, on a GPU of fibers.
+void check_gpu_bench() {
   const std::string on = "bench on a GPU: ";
   const gpu::host::StandInKernels images;
   {
@@ -248,6 +250,8 @@ void check_frames_of_gpu() {
          on + "all is given back" + (report.mistakes.empty() ? "" : ", but: " + report.mistakes[0]));
 }
 
+namespace {
+
 void check_machine() {
   const Bench bench(2, "");
   const Repeats one = bench.read(1, 8 << 20, 0), two = bench.read(2, 8 << 20, 0);
@@ -290,7 +294,6 @@ void check_bench(const std::string& fixtures) {
   check_memory_limits();
   check_machine();
   check_frames();
-  check_frames_of_gpu();
   if (fixtures.empty()) return;
   for (const char* name : {"lm-moshi-tiny", "lm-personaplex-tiny", "lm-stt-tiny", "lm-variant", "lm-lora-tiny"})
     check_lm_shapes(fixtures + "/" + name + "/config.json", fixtures + "/" + name + "/model.safetensors");

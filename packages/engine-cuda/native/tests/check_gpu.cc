@@ -10,7 +10,6 @@
 #include "cpu/cpu_backend.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/host/emulated_driver.h"
-#include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "files/tensor_file.h"
 #include "model/convert.h"
@@ -360,10 +359,6 @@ void check_many_rows(const gpu::host::StandInKernels& kernels) {
 }  // namespace
 
 void check_gpu() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU kernels: the sanitizer takes a hundred times as long, and fibers share one thread anyway\n");
-    return;
-  }
   CpuBackend cpu(1, "baseline");
   check_norms(cpu);
   check_elementwise(cpu);

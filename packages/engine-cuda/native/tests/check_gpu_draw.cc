@@ -6,7 +6,6 @@
 #include <random>
 #include <vector>
 
-#include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "model/sampler.h"
 #include "tests/gpu_tools.h"
@@ -316,10 +315,6 @@ void check_orders() {
 }  // namespace
 
 void check_gpu_draw() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU draw of tokens: see the other GPU kernels\n");
-    return;
-  }
   check_rules();
   check_sets();
   check_points();

@@ -8,7 +8,6 @@
 
 #include "cuda/cuda_backend.h"
 #include "cuda/host/emulated_driver.h"
-#include "cuda/host/sanitizers.h"
 #include "tests/checks.h"
 #include "tests/gpu_linear_tools.h"
 
@@ -195,10 +194,6 @@ void check_older_images() {
 }  // namespace
 
 void check_gpu_gemm() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU linear layers for many rows: see the other GPU kernels\n");
-    return;
-  }
   check_plan();
   check_older_images();
   for (const Kind& kind : kKinds)

@@ -12,7 +12,6 @@
 #include "cpu/cpu_backend.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/host/emulated_driver.h"
-#include "cuda/host/sanitizers.h"
 #include "tests/checks.h"
 #include "tests/gpu_linear_tools.h"
 
@@ -267,10 +266,6 @@ void check_fused(int dim) {
 }  // namespace
 
 void check_gpu_linear() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU linear layers: see the other GPU kernels\n");
-    return;
-  }
   check_codes();
   for (const int dim : {5, 96, 257, 1056}) check_fused(dim);
   check_bytes();

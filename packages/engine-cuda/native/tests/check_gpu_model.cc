@@ -252,10 +252,6 @@ void check_codec(const std::string& kernels) {
 }  // namespace
 
 void check_gpu_model() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU model: see the other GPU kernels\n");
-    return;
-  }
   const gpu::host::StandInKernels kernels;
   check_company(kernels.folder());
   check_programs(kernels.folder());

@@ -6,7 +6,6 @@
 
 #include "cuda/cuda_backend.h"
 #include "cuda/host/emulated_driver.h"
-#include "cuda/host/sanitizers.h"
 #include "model/kv_cache.h"
 #include "tests/gpu_linear_tools.h"
 #include "tests/gpu_tools.h"
@@ -247,10 +246,6 @@ void check_tuning(const std::string& kernels) {
 }  // namespace
 
 void check_gpu_stages() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU stages: see the other GPU kernels\n");
-    return;
-  }
   const gpu::host::StandInKernels kernels;
   check_bits(kernels.folder());
   check_orders(kernels.folder());

@@ -14,7 +14,6 @@
 #include "cpu/packed.h"
 #include "cuda/cuda_backend.h"
 #include "cuda/host/emulated_driver.h"
-#include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "files/tensor_file.h"
 #include "model/convert.h"
@@ -333,10 +332,6 @@ void check_nearest(int bins, int dim, int n, bool takes) {
 }  // namespace
 
 void check_gpu_steps() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU kernels around linear layers: see the other GPU kernels\n");
-    return;
-  }
   CpuBackend cpu(1, "baseline");
   for (const DType type : {DType::F32, DType::F16, DType::BF16, DType::Q8_0})
     for (const int64_t dim : {1, 32, 77, 257}) check_embed(cpu, type, dim);

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "cpu/cpu_backend.h"
-#include "cuda/host/sanitizers.h"
 #include "cuda/kernels/kernels.h"
 #include "tests/gpu_tools.h"
 
@@ -140,10 +139,6 @@ void check_overlap(CpuBackend& cpu, int taps, int stride, int channels) {
 }  // namespace
 
 void check_gpu_streams() {
-  if (gpu::host::kThreadSanitizer) {
-    std::printf("skip  GPU streaming convolutions: see the other GPU kernels\n");
-    return;
-  }
   CpuBackend cpu(1, "baseline");
   for (const ConvCase& c : {ConvCase{6, 1, 7, 1, 1},
                             {4, 3, 8, 4, 1},

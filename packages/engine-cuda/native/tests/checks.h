@@ -10,6 +10,7 @@ void check_files();
 void check_formats();
 void check_gguf();
 void check_gpu();
+void check_gpu_bench();
 void check_gpu_gemm();
 void check_gpu_draw();
 void check_gpu_linear();
@@ -20,6 +21,7 @@ void check_gpu_steps();
 void check_gpu_streams();
 void check_kernels();
 void check_quant();
+void check_quantize();
 void check_sampler();
 void check_system();
 void check_threads();
@@ -29,7 +31,6 @@ void check_gpu_driver(const std::string& images);
 // fixtures: the folder of golden cases; empty: without those.
 void check_bench(const std::string& fixtures);
 // folder: a model in the published layout (the embedded default).
-void check_quantize();
 void check_batch(const std::string& folder);
 void check_runtime(const std::string& folder);
 void check_eval(const std::string& folder);
