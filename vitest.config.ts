@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: {
     alias: {
       '@moshi/protocol/audio': fileURLToPath(new URL('./packages/protocol/src/audio/index.ts', import.meta.url)),
+      '@moshi/client/testing': fileURLToPath(new URL('./packages/client/src/testing/index.ts', import.meta.url)),
       ...Object.fromEntries(
         ['protocol', 'opus', 'client', 'server', 'engine-cuda'].map((name) => [`@moshi/${name}`, source(name)]),
       ),

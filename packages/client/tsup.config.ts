@@ -1,4 +1,6 @@
 import { defineConfig } from 'tsup';
 import { opusPackageBuild } from '../../tsup.base';
 
-export default defineConfig(opusPackageBuild());
+const entry = ['src/index.ts', 'src/testing/index.ts'];
+
+export default defineConfig(opusPackageBuild().map((build) => ({ ...build, entry })));

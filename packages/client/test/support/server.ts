@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { decodeMessage, isOpusHead, type Message, OggPacketReader } from '@moshi/protocol';
+import type { Message } from '@moshi/protocol';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { Manners } from '../../src/testing/manners';
 
 /** One client as a scripted server sees it. */
 export interface Peer {
@@ -64,29 +65,10 @@ export async function scriptedServer(script: Script): Promise<TestServer> {
 function makePeer(socket: WebSocket, request: IncomingMessage, violations: string[]): Peer {
   const inbox: Message[] = [];
   let wake = () => {};
-  let shookHands = false;
-  const packets = new OggPacketReader();
-  let packetCount = 0;
-  let sequence = -1;
-  const watch = (message: Message) => {
-    if (message.type !== 'audio') return;
-    if (!shookHands) violations.push('audio before the handshake');
-    for (const packet of packets.push(message.data)) {
-      const head = isOpusHead(packet.data);
-      if (head !== (packetCount === 0)) violations.push(head ? 'repeated headers' : 'audio before headers');
-      packetCount++;
-    }
-    const page = new DataView(message.data.buffer, message.data.byteOffset);
-    const first = page.getUint32(18, true);
-    if (first <= sequence) violations.push('pages out of sequence');
-    sequence = first;
-    if (packets.stats.badCrc > 0 || packets.stats.skippedBytes > 0) violations.push('broken Ogg pages');
-  };
+  const manners = new Manners(violations);
   socket.on('message', (data: Buffer, isBinary) => {
-    if (!isBinary) violations.push('a WebSocket text frame');
-    const message = decodeMessage(new Uint8Array(data));
-    watch(message);
-    inbox.push(message);
+    const message = manners.read(isBinary ? new Uint8Array(data) : String(data));
+    if (message) inbox.push(message);
     wake();
   });
   socket.on('close', () => wake());
@@ -106,7 +88,7 @@ function makePeer(socket: WebSocket, request: IncomingMessage, violations: strin
     },
     send(...messages) {
       for (const bytes of messages) {
-        if (bytes[0] === 0) shookHands = true;
+        if (bytes[0] === 0) manners.shookHands();
         if (socket.readyState === socket.OPEN) socket.send(bytes);
       }
     },
