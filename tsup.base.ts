@@ -14,17 +14,23 @@ export function packageBuild(overrides: Options = {}): Options {
   };
 }
 
-/**
- * Builds of a package that carries Opus: @moshi/opus is private and libopus-wasm has no CommonJS entry, so both travel inside.
- * opus-decoder is ESM too: an ES module imports it, the CommonJS build has to contain it, worker shim and all.
- */
+/** @moshi/opus is private and libopus-wasm has no CommonJS entry, so both travel inside whatever needs them. */
+export const OPUS: NonNullable<Options['noExternal']> = [/^@moshi\/opus/, 'libopus-wasm'];
+
+/** opus-decoder is ESM too: an ES module imports it, a CommonJS build has to contain it, worker shim and all. */
+export const DECODER: NonNullable<Options['noExternal']> = [
+  'opus-decoder',
+  /^@wasm-audio-decoders\//,
+  'simple-yenc',
+  '@eshaz/web-worker',
+];
+
+/** Builds for Node of a package that carries Opus. */
 export function opusPackageBuild(): Options[] {
-  const inside = ['@moshi/opus', 'libopus-wasm'];
-  const decoder = ['opus-decoder', /^@wasm-audio-decoders\//, 'simple-yenc', '@eshaz/web-worker'];
-  // The shim stands in for import.meta.url; Node imports keep their `node:` so that bundlers for browsers can drop them.
+  // The shim stands in for import.meta.url; Node imports keep their `node:`.
   const shared: Options = { shims: true, removeNodeProtocol: false, clean: false };
   return [
-    packageBuild({ ...shared, format: ['esm'], noExternal: inside }),
-    packageBuild({ ...shared, format: ['cjs'], noExternal: [...inside, ...decoder] }),
+    packageBuild({ ...shared, format: ['esm'], noExternal: OPUS }),
+    packageBuild({ ...shared, format: ['cjs'], noExternal: [...OPUS, ...DECODER] }),
   ];
 }

@@ -1,5 +1,5 @@
 // npm run build: the native engine and every package, only what changed since the last time.
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { findCompiler, kernelsAreFresh, NO_COMPILER } from './kernels.mjs';
@@ -20,7 +20,8 @@ export function make(name, target, extra = []) {
 
 function isFresh(name) {
   const folder = join(ROOT, 'packages', name);
-  const output = join(folder, 'dist', 'index.js');
+  const { main } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const output = join(folder, main ?? 'dist/index.js');
   if (!existsSync(output)) return false;
   const sources = ['src', 'package.json', 'tsup.config.ts'].map((part) => join(folder, part));
   sources.push(join(ROOT, 'tsup.base.ts'));

@@ -1,6 +1,62 @@
-import { defineConfig } from 'tsup';
-import { opusPackageBuild } from '../../tsup.base';
+import { defineConfig, type Options } from 'tsup';
+import { DECODER, OPUS, packageBuild } from '../../tsup.base';
 
-const entry = ['src/index.ts', 'src/testing/index.ts'];
+const entry = { index: 'src/index.ts', testing: 'src/testing/index.ts' };
 
-export default defineConfig(opusPackageBuild().map((build) => ({ ...build, entry })));
+type EsbuildPlugin = NonNullable<Options['esbuildPlugins']>[number];
+
+/** libopus-wasm names modules of Node's where it finds itself there, and bundlers for browsers stop at the names. */
+const withoutNode: EsbuildPlugin = {
+  name: 'without-node',
+  setup(build) {
+    build.onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'without-node' }));
+    build.onLoad({ filter: /.*/, namespace: 'without-node' }, () => ({ contents: 'export {}' }));
+  },
+};
+
+/** What builds for elsewhere than Node have in common. */
+const forWeb: Options = { platform: 'browser', esbuildPlugins: [withoutNode] };
+
+/** One build for each kind of runtime; `#platform` in package.json is what makes them differ. */
+function runtime(name: string, condition: string, format: 'esm' | 'cjs'): Options {
+  return packageBuild({
+    entry,
+    format: [format],
+    outDir: `dist/${name}`,
+    dts: false,
+    clean: false,
+    // What is loaded when it is needed stays a file of its own, and a class is the same one from every entry.
+    splitting: true,
+    noExternal: format === 'esm' ? OPUS : [...OPUS, ...DECODER],
+    removeNodeProtocol: false,
+    // The shim stands in for import.meta.url in CommonJS.
+    ...(condition === 'node' ? { platform: 'node', shims: true } : forWeb),
+    esbuildOptions: (options) => {
+      options.conditions = [condition];
+      // Elsewhere it is as if there were no `process`, also where there is one for the sake of other programs.
+      if (condition !== 'node') options.define = { ...options.define, 'globalThis.process': 'undefined' };
+      options.logOverride = { 'empty-import-meta': 'silent' };
+    },
+  });
+}
+
+export default defineConfig([
+  // Types are the same everywhere.
+  packageBuild({ entry, format: ['esm', 'cjs'], dts: { only: true }, clean: false }),
+  runtime('node', 'node', 'esm'),
+  runtime('node', 'node', 'cjs'),
+  runtime('web', 'browser', 'esm'),
+  runtime('web', 'browser', 'cjs'),
+  runtime('workerd', 'workerd', 'esm'),
+  // For a plain <script>: globalThis.Moshi, and everything inside.
+  {
+    ...runtime('standalone', 'browser', 'esm'),
+    entry: { moshi: 'src/index.ts' },
+    format: ['iife'],
+    globalName: 'Moshi',
+    outExtension: () => ({ js: '.iife.js' }),
+    splitting: false,
+    minify: true,
+    noExternal: [/.*/],
+  },
+]);

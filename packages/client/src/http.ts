@@ -1,6 +1,7 @@
+import { insecureFetch } from '#platform';
 import { displayUrl } from './endpoint';
 import { MoshiError } from './errors';
-import { insecureFetch, type NodeSocketOptions } from './platform';
+import type { NodeSocketOptions } from './platform/types';
 import { startTimer } from './timer';
 
 /** What a server answered to a GET. */

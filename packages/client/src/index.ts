@@ -51,7 +51,7 @@ export type {
 } from './events';
 export type { SessionMetrics } from './metrics';
 export type { ConnectOptions, OpusOptions } from './options';
-export type { NodeSocketOptions, WebSocketConstructor, WebSocketLike } from './platform';
+export type { NodeSocketOptions, WebSocketConstructor, WebSocketLike } from './platform/types';
 export type { PlayoutOptions, PlayoutStatus } from './playout/types';
 export type {
   RemoteEngine,

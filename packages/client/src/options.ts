@@ -3,7 +3,7 @@ import type { AudioOptions } from './audio/types';
 import { resolveEndpoint } from './endpoint';
 import { MoshiError } from './errors';
 import type { SessionListeners } from './events';
-import type { NodeSocketOptions, WebSocketConstructor } from './platform';
+import type { NodeSocketOptions, WebSocketConstructor } from './platform/types';
 import type { Transport } from './transport';
 import { WebSocketTransport } from './websocket-transport';
 

@@ -1,11 +1,5 @@
-import {
-  type NodeSocketOptions,
-  onRefused,
-  openWebSocket,
-  terminate,
-  type WebSocketConstructor,
-  type WebSocketLike,
-} from './platform';
+import { onRefused, openWebSocket } from '#platform';
+import type { NodeSocketOptions, WebSocketConstructor, WebSocketLike } from './platform/types';
 import type { Transport, TransportClose, TransportHandlers } from './transport';
 
 /** The {@link Transport} that everything uses unless told otherwise: one WebSocket, binary messages. */
@@ -65,6 +59,13 @@ export class WebSocketTransport implements Transport {
     this.#handlers = undefined;
     handlers?.close(close);
   }
+}
+
+/** Drops a connection at once where the WebSocket can (`ws`), else starts a normal close. */
+function terminate(socket: WebSocketLike): void {
+  const drop = (socket as WebSocketLike & { terminate?: () => void }).terminate;
+  if (typeof drop === 'function') drop.call(socket);
+  else socket.close();
 }
 
 function payload(data: unknown): Uint8Array | string {
