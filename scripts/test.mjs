@@ -1,9 +1,11 @@
-// npm test: installs, builds, then every check there is: format, types, native (also under sanitizers, on arm64 and on Windows), TypeScript, docs, packages.
+// npm test: installs, builds, then every check there is: format, types, native (also under sanitizers, on arm64 and on Windows), TypeScript, docs,
+// packages as they would be published, tests.
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { arm64 } from './arm64.mjs';
 import { build, make } from './build.mjs';
 import { kernelSize } from './kernels.mjs';
+import { packages } from './packages.mjs';
 import { ROOT, run, step } from './steps.mjs';
 import { windows } from './windows.mjs';
 
@@ -22,6 +24,7 @@ await node('format and lint TypeScript', bin('@biomejs/biome', 'bin/biome'), ['c
 await node('format of C++', join(ROOT, 'scripts', 'format-native.mjs'), ['--check']);
 await node('types', bin('typescript', 'bin/tsc'), ['-p', 'tsconfig.json', '--noEmit']);
 await node('API reference', bin('typedoc', 'bin/typedoc'), ['--treatWarningsAsErrors']);
+await packages();
 
 const report = join(ROOT, 'out', 'tests.json');
 rmSync(report, { force: true });

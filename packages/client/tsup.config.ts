@@ -1,7 +1,10 @@
 import { defineConfig, type Options } from 'tsup';
 import { DECODER, OPUS, packageBuild } from '../../tsup.base';
 
-const entry = { index: 'src/index.ts', testing: 'src/testing/index.ts' };
+const entry = { index: 'src/index.ts', core: 'src/core.ts', testing: 'src/testing/index.ts' };
+
+/** `await using` on a session, for programs that ask for an older library of the language. */
+const DISPOSABLE = '/// <reference lib="esnext.disposable" />';
 
 type EsbuildPlugin = NonNullable<Options['esbuildPlugins']>[number];
 
@@ -42,7 +45,7 @@ function runtime(name: string, condition: string, format: 'esm' | 'cjs'): Option
 
 export default defineConfig([
   // Types are the same everywhere.
-  packageBuild({ entry, format: ['esm', 'cjs'], dts: { only: true }, clean: false }),
+  packageBuild({ entry, format: ['esm', 'cjs'], dts: { only: true, banner: DISPOSABLE }, clean: false }),
   runtime('node', 'node', 'esm'),
   runtime('node', 'node', 'cjs'),
   runtime('web', 'browser', 'esm'),

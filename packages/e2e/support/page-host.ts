@@ -84,6 +84,8 @@ async function bundle(entry: string): Promise<string> {
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
+    // Named by libopus-wasm where it finds itself in Node, which it does not here.
+    external: ['node:*'],
     sourcemap: 'inline',
     logLevel: 'error',
   });

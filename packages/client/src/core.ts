@@ -1,0 +1,2 @@
+export { connect } from './connect';
+export { MoshiError, type MoshiErrorCode } from './errors';
