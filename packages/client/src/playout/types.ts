@@ -8,7 +8,7 @@ export interface PlayoutOptions {
   readonly marginMs?: number;
   /** The least the wait adapts to; default 10. */
   readonly minMarginMs?: number;
-  /** The most the wait adapts to; default 200. */
+  /** The most the wait adapts to; default 300. */
   readonly maxMarginMs?: number;
   /** Sound this far above what is aimed at is cut at once, wherever it is; default 1500. */
   readonly hardLimitMs?: number;
