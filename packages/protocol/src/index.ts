@@ -12,5 +12,6 @@ export * from './ogg-page-reader';
 export * from './ogg-page-writer';
 export * from './opus-headers';
 export * from './opus-packet';
+export * from './resume-events';
 export * from './say-events';
 export * from './text';

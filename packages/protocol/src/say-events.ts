@@ -1,4 +1,4 @@
-import { ProtocolError } from './errors';
+import { EventFields } from './event-fields';
 import type { EventMessage } from './messages';
 
 /** Who has the floor when a text is to be spoken: it begins at once, or when neither side is talking. */
@@ -26,14 +26,15 @@ export function sayEvent({ name, ...data }: SayRequest | SayNotice): EventMessag
 }
 
 /** Reads what a client sent; undefined for other events. Throws {@link ProtocolError} (`malformed`) on data of another shape. */
-export function parseSayRequest({ name, data }: EventMessage): SayRequest | undefined {
-  const fields = new Fields(name, data);
+export function parseSayRequest(message: EventMessage): SayRequest | undefined {
+  const { name } = message;
+  const fields = new EventFields(message);
   switch (name) {
     case 'say': {
       const floor = fields.optional('floor', (value) => value === 'interrupt' || value === 'wait');
       return {
         name,
-        id: fields.id(0),
+        id: fields.whole('id', 0),
         text: fields.text('text'),
         ...(floor !== undefined && { floor: floor as SayFloor }),
       };
@@ -50,58 +51,19 @@ export function parseSayRequest({ name, data }: EventMessage): SayRequest | unde
 }
 
 /** Reads what a server sent; undefined for other events. Throws {@link ProtocolError} (`malformed`) on data of another shape. */
-export function parseSayNotice({ name, data }: EventMessage): SayNotice | undefined {
-  const fields = new Fields(name, data);
+export function parseSayNotice(message: EventMessage): SayNotice | undefined {
+  const { name } = message;
+  const fields = new EventFields(message);
   switch (name) {
     case 'say-start':
-      return { name, id: fields.id(), text: fields.text('text') };
+      return { name, id: fields.whole('id'), text: fields.text('text') };
     case 'say-word':
-      return { name, id: fields.id(), word: fields.text('word') };
+      return { name, id: fields.whole('id'), word: fields.text('word') };
     case 'say-end':
-      return { name, id: fields.id(), text: fields.text('text'), completed: fields.flag('completed') };
+      return { name, id: fields.whole('id'), text: fields.text('text'), completed: fields.flag('completed') };
     case 'say-error':
-      return { name, id: fields.id(), message: fields.text('message') };
+      return { name, id: fields.whole('id'), message: fields.text('message') };
     default:
       return undefined;
-  }
-}
-
-/** The data of an event, each field checked when it is read. */
-class Fields {
-  readonly #name: string;
-  readonly #data: Record<string, unknown>;
-
-  constructor(name: string, data: unknown) {
-    this.#name = name;
-    this.#data = typeof data === 'object' && data !== null ? { ...data } : {};
-  }
-
-  id(least = Number.MIN_SAFE_INTEGER): number {
-    const { id } = this.#data;
-    if (!Number.isSafeInteger(id) || (id as number) < least) throw this.#bad('id', 'a whole number');
-    return id as number;
-  }
-
-  text(key: string): string {
-    const value = this.#data[key];
-    if (typeof value !== 'string') throw this.#bad(key, 'a text');
-    return value;
-  }
-
-  flag(key: string): boolean {
-    const value = this.#data[key];
-    if (typeof value !== 'boolean') throw this.#bad(key, 'true or false');
-    return value;
-  }
-
-  optional(key: string, good: (value: unknown) => boolean): unknown {
-    const value = this.#data[key];
-    if (value === undefined || value === null) return undefined;
-    if (!good(value)) throw this.#bad(key, 'one of its values');
-    return value;
-  }
-
-  #bad(key: string, what: string): ProtocolError {
-    return new ProtocolError('malformed', `event "${this.#name}": ${key} must be ${what}`);
   }
 }
