@@ -220,7 +220,7 @@ describe('a resuming server', () => {
     const second = dial(server, `&resume=${first.token()}&received=2`);
     await server.nextPeer();
     expect(second.got).toEqual([
-      ...['type 4', 'resumed {"heard":0,"next":3}', 'resumable', 'type 0'],
+      ...['type 4', 'resumed {"heard":0,"next":3,"replayed":3,"taken":0}', 'resumable', 'type 0'],
       ...[' two', ' three', ' four'],
     ]);
     const again = dial(server, `&resume=${first.token()}&received=2`);
@@ -235,7 +235,7 @@ describe('a resuming server', () => {
     const second = dial(server, `&resume=${first.token()}&received=0`);
     const other = await server.nextPeer();
     expect(await peer.left).toBe(1006);
-    expect(second.got).toContain('resumed {"heard":0,"next":1}');
+    expect(second.got).toContain('resumed {"heard":0,"next":1,"replayed":1,"taken":0}');
     second.connection.closed(1000);
     await other.left;
     const third = dial(server, `&resume=${second.token()}&received=0`);

@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-export { resumingServer } from './resuming-server';
+export { type ResumingServer, resumingServer } from './resuming-server';
 export { scriptedServer } from './scripted-server';
 export { compareEnvelopes, type EnvelopeComparison, speechLike, tone } from './sound';
 export { moshiRustMetadata, stockPieces, stockServers } from './stock-servers';

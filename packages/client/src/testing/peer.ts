@@ -1,5 +1,5 @@
 import type { OggOpusDecoder } from '@moshi/opus';
-import { dialects, encodeMessage, FRAME_SAMPLES, type Message } from '@moshi/protocol';
+import { CLOSE_RESUMING, dialects, encodeMessage, FRAME_SAMPLES, type Message } from '@moshi/protocol';
 import type { Line } from './line';
 import type { Manners } from './manners';
 import type { Mouth } from './mouth';
@@ -21,6 +21,8 @@ interface Conversation {
   readonly sent: (Uint8Array | string)[];
   /** Samples of the client, 24 kHz. */
   samples: number;
+  /** Messages of the client other than sound. */
+  taken: number;
   echo?: { readonly delayFrames: number; readonly words: readonly (string | undefined)[]; frames: number };
   /** Heard by the echo and not said back yet. */
   pending: Float32Array;
@@ -54,13 +56,17 @@ export class Peer implements ScriptedPeer {
     parts: PeerParts,
   ) {
     this.#parts = parts;
-    this.#conversation = { mouth: parts.mouth, sent: [], samples: 0, pending: new Float32Array(0) };
+    this.#conversation = { mouth: parts.mouth, sent: [], samples: 0, taken: 0, pending: new Float32Array(0) };
     this.left = parts.line.ended;
     void this.left.then((code) => this.#end(code));
   }
 
   get samplesHeard(): number {
     return this.#conversation.samples;
+  }
+
+  get messagesTaken(): number {
+    return this.#conversation.taken;
   }
 
   get messagesSent(): number {
@@ -91,6 +97,7 @@ export class Peer implements ScriptedPeer {
       waiter.resolve(message);
     } else this.#inbox.push(message);
     if (message.type === 'audio') this.#listen(message.data);
+    else this.#conversation.taken++;
   }
 
   expect<T extends Message['type']>(
@@ -213,7 +220,7 @@ export class Peer implements ScriptedPeer {
   #end(code: number): void {
     this.#parts.ear.free();
     // After a break another peer may go on with the conversation.
-    this.#over = code !== 1006;
+    this.#over = code !== 1006 && code !== CLOSE_RESUMING;
     if (this.#over) this.#conversation.mouth.free();
     for (const waiter of this.#waiters) waiter.reject(gone(waiter.type));
   }

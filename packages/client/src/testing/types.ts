@@ -71,6 +71,8 @@ export interface ScriptedPeer {
   readonly left: Promise<number>;
   /** Samples of the client so far, 24 kHz, those of connections it took over included. */
   readonly samplesHeard: number;
+  /** Its messages other than sound, those of connections it took over included. */
+  readonly messagesTaken: number;
   /** Messages to the client since the handshake, those of connections it took over included. */
   readonly messagesSent: number;
   /**
