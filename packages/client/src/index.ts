@@ -9,6 +9,7 @@ export type {
   OutputSink,
   OutputStatus,
 } from './audio/platform';
+export { SoundMeter } from './audio/sound-meter';
 export type {
   AudioContextLike,
   AudioDevice,
@@ -52,6 +53,7 @@ export type {
 export type { SessionMetrics } from './metrics';
 export type { ConnectOptions, OpusOptions } from './options';
 export type { NodeSocketOptions, WebSocketConstructor, WebSocketLike } from './platform/types';
+export { PlayoutBuffer } from './playout/playout-buffer';
 export type { PlayoutOptions, PlayoutStatus } from './playout/types';
 export type {
   RemoteEngine,

@@ -1,9 +1,10 @@
 /**
- * For tests of programs that talk: a server in memory that does what a test tells it, sound to talk with, and a way to
- * compare what was heard.
+ * For tests of programs that talk: a server in memory that does what a test tells it, devices on a clock that the test turns,
+ * sound to talk with, and a way to compare what was heard.
  *
  * @packageDocumentation
  */
+export { type FakeAudio, type FakeAudioOptions, fakeAudio } from './fake-audio';
 export { type ResumingServer, resumingServer } from './resuming-server';
 export { scriptedServer } from './scripted-server';
 export { compareEnvelopes, type EnvelopeComparison, speechLike, tone } from './sound';
