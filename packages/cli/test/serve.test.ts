@@ -173,6 +173,14 @@ describe('moshi serve', () => {
     await rm(folder, { recursive: true });
   });
 
+  it('serves no page at all', async () => {
+    const { url, interrupt, status } = await serving(['--engine', 'loopback', '--no-page', '--quiet']);
+    expect(await (await fetch(url)).text()).toContain('A speech server');
+    expect((await fetch(`${url}/test-voice`)).status).toBe(404);
+    interrupt.abort();
+    await status;
+  });
+
   it('ends with 1 when the port is taken, with 2 when there is no certificate', async () => {
     const taken = createNetServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));

@@ -65,8 +65,13 @@ export interface ServerOptions {
   server?: HttpServer | HttpsServer;
   /** Serve https and wss: the PEM texts, or the folder that holds `key.pem` and `cert.pem`. */
   tls?: TlsFiles | string;
-  /** Folder served at `/`. Default: a small built-in page. Not with `server`. */
+  /** Folder served at `/` in place of the built-in page. Not with `server`. */
   staticDir?: string;
+  /**
+   * Serve the built-in page to talk with, at `/` and `/test-voice`. Default true; with `server` false, as `/` is yours there.
+   * Without it `/` only says what this server is.
+   */
+  page?: boolean;
   /** Changes to {@link defaultLimits}. */
   limits?: Partial<ServerLimits>;
   /** Where log lines go. Default: nowhere. */
@@ -86,6 +91,7 @@ export interface ServerOptions {
 export interface ResolvedOptions extends ServerOptions {
   port: number;
   host: string;
+  page: boolean;
   limits: ServerLimits;
   logger: Logger;
 }
@@ -119,6 +125,7 @@ export function resolveOptions(options: ServerOptions): ResolvedOptions {
     ...options,
     port,
     host: options.host ?? '127.0.0.1',
+    page: options.page ?? (options.server === undefined && options.staticDir === undefined),
     limits: resolveLimits(options.limits),
     logger: options.logger ?? silentLogger,
   };

@@ -8,9 +8,10 @@ import { type Server as SocketServer, WebSocketServer } from 'ws';
 import { Access } from './access';
 import { errorMessage, ServerError } from './errors';
 import { attach } from './http/attach';
+import { openPage } from './http/page-files';
 import { refuseUpgrade } from './http/respond';
-import { chatPath, type Readiness, Routes, splitTarget } from './http/routes';
-import { openStaticFiles, type StaticFiles } from './http/static-files';
+import { chatPath, type Readiness, Routes, type Site, splitTarget } from './http/routes';
+import { openStaticFiles } from './http/static-files';
 import { type ResolvedOptions, resolveOptions, type ServerOptions } from './options';
 import { ChatSession } from './session/chat-session';
 import { ExplainingSocket } from './session/explaining-socket';
@@ -56,9 +57,12 @@ export interface Server extends EventEmitter<ServerEvents> {
 export async function createServer(options: ServerOptions): Promise<Server> {
   const resolved = resolveOptions(options);
   const access = new Access(resolved.origins, resolved.keys);
-  const files = resolved.staticDir === undefined ? undefined : await openStaticFiles(resolved.staticDir);
+  const site: Site = {
+    ...(resolved.staticDir !== undefined && { files: await openStaticFiles(resolved.staticDir) }),
+    ...(resolved.page && { page: await openPage() }),
+  };
   const http = resolved.server ?? (await createListener(resolved));
-  const server = new MoshiServer(http, resolved, access, files);
+  const server = new MoshiServer(http, resolved, access, site);
   if (!resolved.server) await server.listen();
   return server;
 }
@@ -91,14 +95,14 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
   };
   #closing: Promise<void> | undefined;
 
-  constructor(http: HttpServer | HttpsServer, options: ResolvedOptions, access: Access, files?: StaticFiles) {
+  constructor(http: HttpServer | HttpsServer, options: ResolvedOptions, access: Access, site: Site) {
     super();
     const { engine, limits, server: attached } = options;
     this.#http = http;
     this.#options = options;
     this.#access = access;
     this.#line = new WaitingLine(engine.info.slots, limits.waiting);
-    this.#routes = new Routes(engine, access, () => this.readiness, files);
+    this.#routes = new Routes(engine, access, () => this.readiness, site);
     this.#sockets = new WebSocketServer({
       noServer: true,
       WebSocket: ExplainingSocket,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { loopbackEngine, type Server, version } from '@moshi/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import packageJson from '../package.json';
-import { plainPage } from '../src/http/page';
+import { plainPage } from '../src/http/plain-page';
 import { contentType } from '../src/http/static-files';
 import { Client } from './support/client';
 import { FakeEngine } from './support/fake-engine';
@@ -102,7 +102,7 @@ describe('own routes', () => {
 
 describe('the plain page', () => {
   it('says what the server is and is safe to show', async () => {
-    const server = await serve({ engine: new FakeEngine() });
+    const server = await serve({ engine: new FakeEngine(), page: false });
     const { status, headers, body } = await ask(server, '/');
     expect(status).toBe(200);
     expect(headers['content-type']).toBe('text/html; charset=utf-8');

@@ -13,6 +13,7 @@ interface ServeFlags extends ModelFlags {
   slots?: number;
   threads?: number;
   static?: string;
+  page: boolean;
   ssl?: string;
   key?: string[];
   origin?: string[];
@@ -43,6 +44,7 @@ export function addServe(program: Command, host: Host): void {
     )
     .option('--threads <n>', 'threads of the model', whole(1, 256))
     .option('--static <dir>', 'folder of a web page to serve in place of the built-in one')
+    .option('--no-page', 'no web page at /')
     .option('--ssl <dir>', 'folder with key.pem and cert.pem: serves https and wss')
     .option('--key <keys...>', 'keys that open the server; clients send one as a bearer token or ?key=')
     .option(
@@ -69,6 +71,7 @@ async function serve(host: Host, flags: ServeFlags): Promise<void> {
       host: flags.host,
       logger: flags.quiet ? undefined : stderrLogger(host),
       ...(flags.static !== undefined && { staticDir: flags.static }),
+      ...(!flags.page && { page: false }),
       ...(flags.ssl !== undefined && { tls: flags.ssl }),
       ...(flags.key !== undefined && { keys: flags.key }),
       ...(flags.origin !== undefined && { origins: flags.origin }),

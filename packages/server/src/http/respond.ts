@@ -13,13 +13,20 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
 }
 
 /** Answers with a whole body; Node leaves it out of answers to HEAD. */
-export function send(response: ServerResponse, status: number, type: string, body: string): void {
+export function send(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
   const bytes = Buffer.from(body);
   response.writeHead(status, {
     'content-type': type,
     'content-length': bytes.length,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    ...headers,
   });
   response.end(bytes);
 }

@@ -3,7 +3,9 @@ import type { Access } from '../access';
 import type { Engine } from '../engine';
 import { errorMessage } from '../errors';
 import { version } from '../version';
-import { plainPage } from './page';
+import { pageHeaders } from './csp';
+import type { PageFiles } from './page-files';
+import { plainPage, plainPagePolicy } from './plain-page';
 import { send, sendJson, sendText } from './respond';
 import type { StaticFiles } from './static-files';
 
@@ -24,6 +26,12 @@ export interface Readiness {
   waiting: number;
 }
 
+/** What is served beside the server's own routes; a folder of files takes the page's place. */
+export interface Site {
+  readonly files?: StaticFiles;
+  readonly page?: PageFiles;
+}
+
 /** The part of a request's target before the query, and the query. Never throws, whatever the client sent. */
 export function splitTarget(target = '/'): { path: string; query: URLSearchParams } {
   // Proxies may send the absolute form, http://host/path.
@@ -38,23 +46,18 @@ export class Routes {
   readonly #engine: Pick<Engine, 'info' | 'voices'>;
   readonly #access: Access;
   readonly #readiness: () => Readiness;
-  readonly #files: StaticFiles | undefined;
+  readonly #site: Site;
 
-  constructor(
-    engine: Pick<Engine, 'info' | 'voices'>,
-    access: Access,
-    readiness: () => Readiness,
-    files?: StaticFiles,
-  ) {
+  constructor(engine: Pick<Engine, 'info' | 'voices'>, access: Access, readiness: () => Readiness, site: Site = {}) {
     this.#engine = engine;
     this.#access = access;
     this.#readiness = readiness;
-    this.#files = files;
+    this.#site = site;
   }
 
   /** Whether this path is one of the server's own. */
   owns(path: string): boolean {
-    return ownPaths.has(path);
+    return ownPaths.has(path) || this.#site.page?.owns(path) === true;
   }
 
   /** Answers any request. */
@@ -93,12 +96,16 @@ export class Routes {
         });
         return;
     }
+    const { files, page } = this.#site;
     if (path === '/api/voices') {
       void this.#voices(request, response, query);
-    } else if (this.#files) {
-      void this.#files.serve(request, response, path);
+    } else if (files) {
+      void files.serve(request, response, path);
+    } else if (page?.owns(path)) {
+      page.answer(request, response, path);
     } else if (path === '/') {
-      send(response, 200, 'text/html; charset=utf-8', plainPage(this.#engine.info));
+      const text = plainPage(this.#engine.info);
+      send(response, 200, 'text/html; charset=utf-8', text, pageHeaders(plainPagePolicy));
     } else {
       sendText(response, 404, 'There is nothing here: the conversation is at /api/chat.');
     }

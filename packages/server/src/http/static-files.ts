@@ -62,7 +62,7 @@ async function serve(root: string, request: IncomingMessage, response: ServerRes
     }
     response.setHeader('etag', file.etag);
     response.setHeader('cache-control', 'no-cache');
-    if (matches(request.headers['if-none-match'], file.etag)) {
+    if (matchesTag(request.headers['if-none-match'], file.etag)) {
       response.writeHead(304).end();
       return;
     }
@@ -106,7 +106,8 @@ async function openInside(root: string, segments: string[]) {
   }
 }
 
-function matches(header: string | undefined, etag: string): boolean {
+/** Whether what a client has is what there is: its `if-none-match` against an etag. */
+export function matchesTag(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false;
   const tags = header.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
   return tags.includes('*') || tags.includes(etag.replace(/^W\//, ''));

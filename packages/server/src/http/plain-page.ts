@@ -1,6 +1,16 @@
 import type { EngineInfo } from '../engine';
+import { inlinePagePolicy } from './csp';
 
-/** The page at `/` when there is no staticDir: what this server is and how to speak with it. */
+const style = `
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }
+pre { overflow-x: auto; padding: 1rem; background: #8881; border-radius: 4px; }
+`;
+const script = "document.getElementById('url').textContent = location.origin.replace(/^http/, 'ws');";
+
+/** What {@link plainPage} may do. */
+export const plainPagePolicy = inlinePagePolicy(script, style);
+
+/** The page at `/` when there is no other: what this server is and how to speak with it. */
 export function plainPage(info: EngineInfo): string {
   const model = escapeHtml(info.model);
   return `<!doctype html>
@@ -8,11 +18,9 @@ export function plainPage(info: EngineInfo): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>moshi-js: ${model}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }
-pre { overflow-x: auto; padding: 1rem; background: #8881; border-radius: 4px; }
-</style>
+<style>${style}</style>
 </head>
 <body>
 <h1>A speech server</h1>
@@ -24,7 +32,7 @@ const session = await connect('<span id="url">ws://localhost:8998</span>');
 session.on('text', ({ text }) =&gt; console.log(text));</pre>
 <p>The web, Python and Rust clients of Moshi and PersonaPlex work too; the WebSocket is at <code>/api/chat</code>.
 <a href="/readyz">/readyz</a> says how many places are taken.</p>
-<script>document.getElementById('url').textContent = location.origin.replace(/^http/, 'ws');</script>
+<script>${script}</script>
 </body>
 </html>
 `;
