@@ -67,6 +67,7 @@ export type {
 export { RemoteEngineError } from './remote/engine';
 export { type RemoteEngineOptions, remoteEngine } from './remote/remote-engine';
 export type { Session } from './session';
+export { listDevices } from './session-audio';
 export type { SayOptions, SayResult } from './speech';
 export type { SessionState } from './state';
 export type { Transport, TransportClose, TransportHandlers } from './transport';

@@ -1,7 +1,55 @@
-import type { AudioOptions, AudioSession, SessionAudio } from './audio/types';
+import { openAudio } from '#platform';
+import { PlatformMicrophone } from './audio/microphone';
+import type { AudioPlatform } from './audio/platform';
+import { PlatformSpeaker } from './audio/speaker';
+import type { AudioOptions, AudioSession, DeviceList, SessionAudio } from './audio/types';
 import { MoshiError } from './errors';
 
+const NO_DEVICES =
+  'there are no sound devices here: use sendAudio and the event audio, or pass audio.platform with devices of your own';
+
+/** What `start` and `record` say where there is nothing to run on. */
+const noDevices: AudioPlatform = {
+  openInput: () => Promise.reject(new MoshiError('unsupported', NO_DEVICES)),
+  openOutput: () => Promise.reject(new MoshiError('unsupported', NO_DEVICES)),
+  devices: () => Promise.reject(new MoshiError('unsupported', NO_DEVICES)),
+  onDevices: () => () => {},
+};
+
+function platformOf(options: AudioOptions): AudioPlatform {
+  return options.platform ?? openAudio(options) ?? noDevices;
+}
+
+/**
+ * The microphones and loudspeakers there are. It never asks for a permission, so names may be empty until a microphone was
+ * allowed once. Rejects with {@link MoshiError} `unsupported` outside of browsers, unless `options.platform` has devices.
+ */
+export async function listDevices(options: Pick<AudioOptions, 'platform'> = {}): Promise<DeviceList> {
+  return platformOf(options).devices();
+}
+
 /** Made once for a session, at the first use of microphone, speaker or recorder. */
-export function createSessionAudio(_session: AudioSession, _options: AudioOptions): SessionAudio {
-  throw new MoshiError('unsupported', 'there are no sound devices here: use sendAudio and the event audio');
+export function createSessionAudio(session: AudioSession, options: AudioOptions): SessionAudio {
+  const platform = platformOf(options);
+  const microphone = new PlatformMicrophone(platform, (pcm) => session.sendAudio(pcm));
+  const speaker = new PlatformSpeaker(platform);
+  session.on('audio', (event) => speaker.play(event));
+  session.on('text', (event) => speaker.read(event));
+  session.on('say-word', (event) => speaker.announce(event));
+  session.on('new-conversation', () => speaker.clear());
+  return {
+    microphone,
+    speaker,
+    async record(recordOptions = {}) {
+      if (platform.record) return platform.record(recordOptions);
+      throw new MoshiError('unsupported', 'what sound runs on here cannot record: record the event audio yourself');
+    },
+    interrupted: () => speaker.interrupt(),
+    get metrics() {
+      return { capture: microphone.metrics, playout: speaker.metrics };
+    },
+    async close() {
+      await Promise.all([microphone.end(), speaker.end()]);
+    },
+  };
 }

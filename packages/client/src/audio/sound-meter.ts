@@ -1,4 +1,4 @@
-import { dbfs } from '@moshi/protocol/audio';
+import { loudness } from './loudness';
 
 /** What one look at the spectrum is made of: about 40 ms at 24 kHz. */
 const WINDOW = 1024;
@@ -36,7 +36,7 @@ export class SoundMeter {
 
   /** Loudness of the last 40 ms, 0 (-60 dBFS or less) to 1 (0 dBFS). */
   get level(): number {
-    return Math.max(0, Math.min(1, 1 + dbfs(this.#ring) / 60));
+    return loudness(this.#ring);
   }
 
   /** Writes loudness by frequency, 0 to 255, from 100 to 8000 Hz, in as many bands as `bands` is long. */

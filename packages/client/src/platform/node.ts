@@ -84,3 +84,6 @@ export const insecureFetch: Platform['insecureFetch'] = (url, { headers, signal 
     request.on('error', reject);
   });
 };
+
+/** Sound needs a browser. */
+export const openAudio: Platform['openAudio'] = () => undefined;

@@ -4,6 +4,8 @@ import { isQuiet } from './quiet';
 import { SampleStore } from './sample-store';
 import type { PlayoutOptions, PlayoutStatus } from './types';
 
+/** A frame is whole without this: a resampler on its way keeps some samples until the next one. */
+const HELD_BACK_MS = 5;
 /** Ramp at the ends of a gap. */
 const FADE_MS = 5;
 const CLEAR_FADE_MS = 10;
@@ -154,7 +156,7 @@ export class PlayoutBuffer {
     const waiting = this.#ms(this.#store.length);
     if (waiting === 0) return;
     // The end of a reply may be shorter than what a beginning takes, and nothing follows it.
-    this.#isRemainder = waiting < this.#startMs;
+    this.#isRemainder = waiting < this.#startMs - HELD_BACK_MS;
     if (this.#isRemainder && this.#ms(this.#idle) <= 2 * this.#startMs + this.#maxMarginMs) return;
     // Sound that is late has waited on its way already, and what came in a burst holds the margin.
     this.#wait ??= this.#isRemainder ? 0 : this.#samples(this.#marginMs - this.#jitter.lastMs);
