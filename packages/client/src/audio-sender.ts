@@ -1,23 +1,32 @@
-import { encodeMessage, FRAME_SAMPLES, SAMPLE_RATE } from '@moshi/protocol';
+import { FRAME_SAMPLES, type Message, SAMPLE_RATE } from '@moshi/protocol';
 import { PcmQueue } from './pcm-queue';
+import { SentTail } from './sent-tail';
 import { startTimer, type Timer } from './timer';
-import type { Transport } from './transport';
+import type { UserStream } from './user-stream';
 
-/** The part of `OggOpusEncoder` that the sender uses. */
-export interface PageEncoder {
-  header(): Uint8Array;
-  encode(pcm: Float32Array): Uint8Array[];
+/** The part of a connection that the sender uses. */
+export interface SoundWire {
+  readonly bufferedAmount: number;
+  send(message: Message): void;
 }
 
 export interface AudioSenderOptions {
-  transport: Transport;
-  encoder: PageEncoder;
   /** Samples of one Ogg page. */
   pageSamples: number;
   maxBufferedMs: number;
+  /** How much of what was sent is kept, to be sent once more. */
+  tailMs: number;
+  /** A page was sent. */
   onPage(samples: number): void;
   onMessage(): void;
   onDropped(ms: number): void;
+  onFailed(error: Error): void;
+}
+
+/** What became of the sound of the time without a connection. */
+export interface Resent {
+  readonly resentMs: number;
+  readonly droppedMs: number;
 }
 
 /** More than this waiting inside the WebSocket means that the network is stuck: about four seconds of Opus. */
@@ -25,52 +34,88 @@ const HIGH_WATER_BYTES = 16 * 1024;
 const POLL_MS = 20;
 
 /**
- * Turns microphone samples into audio messages as fast as the transport takes them. What it does not take waits as
- * samples, not as pages, so that dropping never leaves a hole in the one Ogg stream of the connection.
+ * Turns microphone samples into audio messages as fast as the connection takes them. What it does not take waits as
+ * samples, not as pages, so that dropping never leaves a hole in the Ogg stream; it waits from one connection to the next.
  */
 export class AudioSender {
   readonly #options: AudioSenderOptions;
   readonly #queue = new PcmQueue();
+  readonly #tail: SentTail;
   readonly #unit: number;
-  #accepted = 0;
-  #headerSent = false;
+  readonly #limit: number;
+  #wire: SoundWire | undefined;
+  #stream: UserStream | undefined;
   #timer: Timer | undefined;
   #drained: (() => void)[] = [];
+  /** Milliseconds dropped since the connection was lost. */
+  #droppedMs = 0;
   #stopped = false;
 
   constructor(options: AudioSenderOptions) {
+    const { pageSamples, maxBufferedMs, tailMs } = options;
     this.#options = options;
-    this.#unit = leastCommonMultiple(FRAME_SAMPLES, options.pageSamples);
+    this.#unit = leastCommonMultiple(FRAME_SAMPLES, pageSamples);
+    this.#limit = Math.floor((maxBufferedMs / 1000) * SAMPLE_RATE);
+    this.#tail = new SentTail(Math.floor((tailMs / 1000) * SAMPLE_RATE));
   }
 
-  /** Milliseconds of audio that wait for the transport, the incomplete page included. */
+  /** Milliseconds of audio that wait for the connection, the incomplete page and what is being encoded included. */
   get bufferedMs(): number {
-    return milliseconds(this.#queue.length);
+    return milliseconds(this.#queue.length + (this.#stream?.pending ?? 0));
+  }
+
+  /** Samples the conversation was sent so far. */
+  get position(): number {
+    return this.#tail.end;
+  }
+
+  /** A new conversation on this connection; what waits belonged to the one before. */
+  begin(wire: SoundWire, stream: UserStream): void {
+    const waiting = this.#queue.length;
+    this.#queue.clear();
+    this.#tail.clear();
+    if (waiting > 0) this.#drop(waiting);
+    this.#connect(wire, stream);
+  }
+
+  /** The same conversation on another connection; the server has `heard` so many samples. `keep`: whether to send the rest again. */
+  resume(wire: SoundWire, stream: UserStream, heard: number, keep: boolean): Resent {
+    const { pcm, missing } = this.#tail.rewind(heard);
+    const waiting = this.#queue.take(this.#queue.length);
+    if (keep) this.#queue.push(pcm);
+    this.#queue.push(waiting);
+    const lost = missing + (keep ? 0 : pcm.length);
+    if (lost > 0) this.#drop(lost);
+    const cut = this.#trim();
+    const droppedMs = this.#droppedMs;
+    this.#connect(wire, stream);
+    return { resentMs: keep ? milliseconds(Math.max(0, pcm.length - cut)) : 0, droppedMs };
+  }
+
+  /** The connection is gone: what comes waits for the next. */
+  halt(): void {
+    clearTimeout(this.#timer);
+    this.#stream?.free();
+    this.#stream = undefined;
+    this.#wire = undefined;
+    this.#droppedMs = 0;
   }
 
   push(pcm: Float32Array): void {
     if (this.#stopped) {
-      this.#options.onDropped(milliseconds(pcm.length));
+      this.#drop(pcm.length);
       return;
     }
     this.#queue.push(pcm);
-    this.#accepted += pcm.length;
     this.#pump();
-    const excess = this.#queue.length - Math.floor((this.#options.maxBufferedMs / 1000) * SAMPLE_RATE);
-    if (excess <= 0) return;
-    this.#queue.drop(excess);
-    this.#accepted -= excess;
-    this.#options.onDropped(milliseconds(excess));
+    this.#trim();
   }
 
   /** Fills the last frame with silence; resolves when everything was handed to the transport or the session ended. */
   finish(): Promise<void> {
     if (this.#stopped) return Promise.resolve();
-    const rest = this.#accepted % this.#unit;
-    if (rest > 0) {
-      this.#queue.push(new Float32Array(this.#unit - rest));
-      this.#accepted += this.#unit - rest;
-    }
+    const rest = (this.#tail.end + this.#queue.length) % this.#unit;
+    if (rest > 0) this.#queue.push(new Float32Array(this.#unit - rest));
     const drained = new Promise<void>((resolve) => this.#drained.push(resolve));
     this.#pump();
     return drained;
@@ -78,7 +123,6 @@ export class AudioSender {
 
   /** Forgets what waits, because nobody wants it any more; it does not count as dropped. */
   discard(): void {
-    this.#accepted -= this.#queue.length;
     this.#queue.clear();
   }
 
@@ -86,32 +130,69 @@ export class AudioSender {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    clearTimeout(this.#timer);
     const waiting = this.#queue.length;
+    this.halt();
     this.#queue.clear();
     this.#settle();
-    if (waiting >= this.#options.pageSamples) this.#options.onDropped(milliseconds(waiting));
+    if (waiting >= this.#options.pageSamples) this.#drop(waiting);
+  }
+
+  #connect(wire: SoundWire, stream: UserStream): void {
+    this.#wire = wire;
+    this.#stream = stream;
+    this.#droppedMs = 0;
+    stream.begin({
+      page: (data, samples) => this.#send(data, samples),
+      failed: (error, final) => {
+        this.#options.onFailed(error);
+        if (final) this.stop();
+      },
+      ready: () => this.#pump(),
+    });
+    this.#pump();
   }
 
   #pump(): void {
     clearTimeout(this.#timer);
-    const { transport, encoder, pageSamples } = this.#options;
-    while (!this.#stopped && this.#queue.length >= pageSamples && transport.bufferedAmount <= HIGH_WATER_BYTES) {
-      if (!this.#headerSent) {
-        this.#headerSent = true;
-        this.#send(encoder.header());
-      }
-      for (const page of encoder.encode(this.#queue.take(pageSamples))) this.#send(page);
-      this.#options.onPage(pageSamples);
+    const { pageSamples } = this.#options;
+    while (this.#queue.length >= pageSamples && this.#mayWrite()) {
+      const page = this.#queue.take(pageSamples);
+      this.#tail.push(page);
+      this.#stream?.write(page);
     }
-    if (this.#stopped || this.#queue.length < pageSamples) this.#settle();
+    const rest = this.#queue.length >= pageSamples;
+    if (this.#stopped || (!rest && !this.#stream?.pending)) this.#settle();
     // WebSockets have no drain event in browsers, so look again soon.
-    else this.#timer = startTimer(() => this.#pump(), POLL_MS);
+    else if (rest && this.#stream?.ready) this.#timer = startTimer(() => this.#pump(), POLL_MS);
   }
 
-  #send(data: Uint8Array): void {
-    this.#options.transport.send(encodeMessage({ type: 'audio', data }));
+  #mayWrite(): boolean {
+    if (this.#stopped || !this.#wire || !this.#stream?.ready) return false;
+    return this.#wire.bufferedAmount <= HIGH_WATER_BYTES;
+  }
+
+  #send(data: Uint8Array, samples: number): void {
+    this.#wire?.send({ type: 'audio', data });
     this.#options.onMessage();
+    if (samples > 0) this.#options.onPage(samples);
+    if (this.#queue.length < this.#options.pageSamples && !this.#stream?.pending) this.#settle();
+  }
+
+  /** Keeps to the limit, in whole pages: what comes then still begins where a page would. Returns the samples dropped. */
+  #trim(): number {
+    const { pageSamples } = this.#options;
+    const excess = this.#queue.length - this.#limit;
+    if (excess <= 0) return 0;
+    const count = Math.min(this.#queue.length, Math.ceil(excess / pageSamples) * pageSamples);
+    this.#queue.drop(count);
+    this.#drop(count);
+    return count;
+  }
+
+  #drop(samples: number): void {
+    const ms = milliseconds(samples);
+    this.#droppedMs += ms;
+    this.#options.onDropped(ms);
   }
 
   #settle(): void {

@@ -1,30 +1,36 @@
-import { OggOpusDecoder, OggOpusEncoder } from '@moshi/opus';
-import type { OpusOptions } from './options';
+import type { CodecFactory, SoundDecoder } from './codec/types';
+import type { ResolvedOptions } from './options';
+import { UserStream } from './user-stream';
 
 /** No server sends more in one message; it bounds what a few malicious bytes can decode to. */
 const MAX_SECONDS_PER_MESSAGE = 60;
 
-/** Both directions of a connection's audio. */
+/** What the sound of one connection needs. */
 export interface Codecs {
-  readonly encoder: OggOpusEncoder;
-  readonly decoder: OggOpusDecoder;
+  readonly stream: UserStream;
+  /** Undefined where the model's stream of an earlier connection goes on. */
+  readonly decoder: SoundDecoder | undefined;
   free(): void;
 }
 
-/** Starts both codecs; when one fails the other is freed. */
-export async function createCodecs(options: OpusOptions): Promise<Codecs> {
-  const [encoder, decoder] = await Promise.allSettled([
-    OggOpusEncoder.create(options),
-    OggOpusDecoder.create({ maxSeconds: MAX_SECONDS_PER_MESSAGE }),
+/** Starts the codecs, with or without a decoder; when one fails the other is freed. */
+export async function createCodecs(
+  factory: CodecFactory,
+  opus: ResolvedOptions['opus'],
+  decodes: boolean,
+): Promise<Codecs> {
+  const [stream, decoder] = await Promise.allSettled([
+    UserStream.open(factory, opus),
+    decodes ? factory.createDecoder({ maxSeconds: MAX_SECONDS_PER_MESSAGE }) : undefined,
   ]);
-  if (encoder.status === 'fulfilled' && decoder.status === 'fulfilled') {
+  if (stream.status === 'fulfilled' && decoder.status === 'fulfilled') {
     const free = () => {
-      encoder.value.free();
-      decoder.value.free();
+      stream.value.free();
+      decoder.value?.free();
     };
-    return { encoder: encoder.value, decoder: decoder.value, free };
+    return { stream: stream.value, decoder: decoder.value, free };
   }
-  if (encoder.status === 'fulfilled') encoder.value.free();
-  if (decoder.status === 'fulfilled') decoder.value.free();
-  throw encoder.status === 'rejected' ? encoder.reason : (decoder as PromiseRejectedResult).reason;
+  if (stream.status === 'fulfilled') stream.value.free();
+  if (decoder.status === 'fulfilled') decoder.value?.free();
+  throw stream.status === 'rejected' ? stream.reason : (decoder as PromiseRejectedResult).reason;
 }

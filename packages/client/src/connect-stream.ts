@@ -22,7 +22,7 @@ export type StreamEvent =
   | { readonly type: 'error'; readonly error: MoshiError };
 
 /** Options of {@link connectStream}: those of `connect`, and how far to run ahead. */
-export interface StreamOptions extends Omit<ConnectOptions, 'maxBufferedMs'> {
+export interface StreamOptions extends Omit<ConnectOptions, 'maxBufferedMs' | 'reconnect'> {
   /** Frames of 80 ms sent ahead of what came back and was read; default 12, at least 4. */
   readonly windowFrames?: number;
   /**
@@ -117,7 +117,12 @@ class Stream {
         this.#wake();
       };
       const { onSession, ...others } = this.#options;
-      const connection = { ...others, maxBufferedMs: Number.POSITIVE_INFINITY, signal: this.#abort.signal };
+      const connection = {
+        ...others,
+        maxBufferedMs: Number.POSITIVE_INFINITY,
+        reconnect: false as const,
+        signal: this.#abort.signal,
+      };
       this.#session = this.#listen(await connect(url, { ...connection, on: { ...on, state } }));
       onSession?.(this.#session);
       await this.#feed(this.#session, frames);

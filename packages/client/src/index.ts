@@ -31,8 +31,16 @@ export type {
   SpeakerOptions,
   SpeakerState,
 } from './audio/types';
+export type { CodecFactory, PacketEncoder, PacketSink, SoundDecoder } from './codec/types';
 export { connect } from './connect';
 export { connectStream, type StreamEvent, type StreamOptions } from './connect-stream';
+export type { NetworkListener, NetworkMonitor } from './connection/network';
+export {
+  defaultReconnectPolicy,
+  type ReconnectContext,
+  type ReconnectOptions,
+  type ReconnectPolicy,
+} from './connection/policy';
 export { MoshiError, type MoshiErrorCode } from './errors';
 export type {
   AudioEvent,

@@ -1,4 +1,6 @@
 import { SAMPLE_RATE } from '@moshi/protocol';
+import type { CaptureMetrics } from './audio/types';
+import type { PlayoutStatus } from './playout/types';
 
 /** Figures of one session, since it became ready. */
 export interface SessionMetrics {
@@ -24,6 +26,13 @@ export interface SessionMetrics {
   readonly textMessages: number;
   /** Opus packets of the server that came broken or in a broken page. */
   readonly lostPackets: number;
+  /** Times the connection was lost and came back; in `resumes` of them the conversation went on. */
+  readonly reconnects: number;
+  readonly resumes: number;
+  /** Of a running microphone. */
+  readonly capture?: CaptureMetrics;
+  /** Of a running speaker. */
+  readonly playout?: PlayoutStatus;
 }
 
 const BETA = 0.85;
@@ -44,6 +53,8 @@ export class MetricsRecorder {
   #firstAudioMs: number | null = null;
   #playedUntil = 0;
   #missedMs = 0;
+  #reconnects = 0;
+  #resumes = 0;
   readonly #now: () => number;
 
   constructor(now: () => number = () => performance.now()) {
@@ -91,6 +102,13 @@ export class MetricsRecorder {
     this.#roundTripMs = null;
   }
 
+  /** A connection took the place of a lost one, which swallowed so many of the samples sent. */
+  reconnected(resumed: boolean, swallowed: number): void {
+    this.#reconnects++;
+    if (resumed) this.#resumes++;
+    this.#forgottenSamples += swallowed;
+  }
+
   dropped(ms: number): number {
     this.#droppedMs += ms;
     return this.#droppedMs;
@@ -110,6 +128,8 @@ export class MetricsRecorder {
       audioMessages: this.#audioMessages,
       textMessages: this.#textMessages,
       lostPackets,
+      reconnects: this.#reconnects,
+      resumes: this.#resumes,
     };
   }
 }

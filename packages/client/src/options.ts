@@ -1,5 +1,9 @@
 import { type ChatParameters, chatQuery, type DialectName, dialects, FRAME_MS, SAMPLE_RATE } from '@moshi/protocol';
 import type { AudioOptions } from './audio/types';
+import type { CodecFactory } from './codec/types';
+import { wasmCodecs } from './codec/wasm';
+import { browserNetwork, type NetworkMonitor } from './connection/network';
+import { defaultReconnectPolicy, type ReconnectOptions, type ReconnectPolicy } from './connection/policy';
 import { resolveEndpoint } from './endpoint';
 import { MoshiError } from './errors';
 import type { SessionListeners } from './events';
@@ -49,9 +53,21 @@ export interface ConnectOptions extends Omit<ChatParameters, 'extensions'> {
   readonly insecure?: boolean;
   /** Replaces the WebSocket class. */
   readonly webSocket?: WebSocketConstructor;
-  /** Replaces the whole connection; `headers`, `insecure` and `webSocket` are then its own business. */
-  readonly transport?: Transport;
+  /**
+   * Replaces the whole connection; `headers`, `insecure` and `webSocket` are then its own business. A function is asked
+   * once for every connection; a single transport serves one, so nothing reconnects then.
+   */
+  readonly transport?: Transport | (() => Transport);
+  /**
+   * How to come back after the connection was lost: a policy, changes to {@link defaultReconnectPolicy} (the default), or
+   * false for never, as in `connectStream` and `remoteEngine`. The first connection is never tried again.
+   */
+  readonly reconnect?: ReconnectPolicy | ReconnectOptions | false;
+  /** Tells whether there is a network: without one nothing is tried. Default: the browser's own word, elsewhere none. */
+  readonly network?: NetworkMonitor;
   readonly opus?: OpusOptions;
+  /** Makes encoders and decoders. Default: WebAssembly, loaded when the session opens. */
+  readonly codecs?: CodecFactory;
   /** What microphone, speaker and recorder run on, and how. */
   readonly audio?: AudioOptions;
 }
@@ -67,7 +83,10 @@ export interface ResolvedOptions {
   readonly maxBufferedMs: number;
   readonly signal?: AbortSignal;
   readonly on: SessionListeners;
-  readonly transport: Transport;
+  readonly transport: () => Transport;
+  readonly reconnect?: ReconnectPolicy;
+  readonly network?: NetworkMonitor;
+  readonly codecs: CodecFactory;
   readonly opus: OpusOptions & Required<Pick<OpusOptions, 'frameMs' | 'packetsPerPage'>>;
   readonly audio: AudioOptions;
   /** Samples of one page of microphone audio. */
@@ -107,12 +126,26 @@ export function resolveOptions(address: string | URL, options: ConnectOptions): 
     maxBufferedMs: Math.max(FRAME_MS, duration('maxBufferedMs', options.maxBufferedMs, 2000)),
     signal: options.signal,
     on: options.on ?? {},
-    transport:
-      options.transport ?? new WebSocketTransport(options as NodeSocketOptions & { webSocket?: WebSocketConstructor }),
+    transport: transportOf(options),
+    reconnect: reconnectPolicy(options),
+    network: options.network ?? browserNetwork(),
+    codecs: options.codecs ?? wasmCodecs,
     opus,
     audio: options.audio ?? {},
     pageSamples: (opus.frameMs / 1000) * SAMPLE_RATE * opus.packetsPerPage,
   };
+}
+
+function transportOf(options: ConnectOptions): () => Transport {
+  const { transport } = options;
+  if (typeof transport === 'function') return transport;
+  if (transport) return () => transport;
+  return () => new WebSocketTransport(options as NodeSocketOptions & { webSocket?: WebSocketConstructor });
+}
+
+function reconnectPolicy({ reconnect, transport }: ConnectOptions): ReconnectPolicy | undefined {
+  if (reconnect === false || (transport && typeof transport !== 'function')) return undefined;
+  return reconnect && 'nextDelayMs' in reconnect ? reconnect : defaultReconnectPolicy(reconnect);
 }
 
 /** For `auto` the union of what the dialects send, without what any of them breaks on. */

@@ -1,77 +1,59 @@
-import { type ControlAction, type DialectName, decodeMessage, encodeMessage, type Message } from '@moshi/protocol';
+import type { ControlAction, DialectName, Message } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
 import type { Microphone, Recording, RecordOptions, SessionAudio, Speaker } from './audio/types';
-import { type Codecs, createCodecs } from './codecs';
+import { Lifeline } from './connection/lifeline';
 import { Controls } from './controls';
 import { displayUrl } from './endpoint';
 import { MoshiError } from './errors';
-import type { SessionEvents, WaitingEvent } from './events';
-import { aborted, codecFailure, explainClose, tooSlow } from './explain';
+import type { SessionEvents } from './events';
 import { LiveAudio } from './live-audio';
-import { Mailbox } from './mailbox';
 import type { SessionMetrics } from './metrics';
-import { Opening } from './opening';
 import type { ResolvedOptions } from './options';
-import { Peer } from './peer';
 import { createSessionAudio } from './session-audio';
 import { type Saying, type SayOptions, type SayResult, Speech, unwatched } from './speech';
 import type { SessionState } from './state';
-import type { Timer } from './timer';
-import type { TransportClose } from './transport';
-
-/** How long the server may take to answer a close. */
-const CLOSE_TIMEOUT_MS = 2000;
-/** Our close code for a server that stopped answering. */
-const CLOSE_SILENT = 4000;
-const BROKEN: TransportClose = { code: 1006, reason: '', clean: false };
 
 /**
- * One conversation with a server. Comes from `connect`, ready to use; see {@link SessionEvents} for what it tells.
- * Reconnecting is a new session and a new conversation: no server resumes one.
+ * A conversation with a server. Comes from `connect`, ready to use; see {@link SessionEvents} for what it tells. A lost
+ * connection is made anew as `reconnect` says: the conversation goes on where the server keeps it (`resumable`), elsewhere
+ * a new one begins, and the event `new-conversation` says so.
  */
 export class Session extends EventEmitter<SessionEvents> {
   /** Address of the server, without the query. */
   readonly url: string;
   readonly #options: ResolvedOptions;
-  readonly #peer: Peer;
   readonly #audio: LiveAudio;
+  readonly #lifeline: Lifeline;
   readonly #speech: Speech;
   readonly #controls: Controls;
-  readonly #mailbox = new Mailbox();
-  readonly #closed: Promise<void>;
-  #resolveClosed: () => void = () => {};
-  #state: SessionState = { status: 'connecting' };
-  #opening: Opening | undefined;
-  #openedAt: number | undefined;
-  #codecs: Codecs | undefined;
-  #failure: MoshiError | undefined;
-  #closeTimer: Timer | undefined;
   #sessionAudio: SessionAudio | undefined;
 
   private constructor(options: ResolvedOptions) {
     super();
     this.#options = options;
     this.url = displayUrl(options.url);
-    this.#peer = new Peer(options);
     this.#audio = new LiveAudio(options, {
       text: (event) => this.emit('text', event),
       audio: (event) => this.emit('audio', event),
       error: (error) => this.emit('error', error),
       dropped: (event) => this.emit('dropped', event),
-      metrics: (metrics) => this.emit('metrics', metrics),
-      silent: () => this.#onSilent(),
+      metrics: () => this.emit('metrics', this.metrics),
+      silent: () => this.#lifeline.silent(),
     });
-    const send = (message: Message) => this.#send(message);
-    this.#controls = new Controls({ extensions: () => this.#peer.extensions, send }, this.#audio);
+    this.#lifeline = new Lifeline(options, this.#audio, {
+      emit: (name, ...event) => this.emit(name, ...(event as never)),
+      message: (message) => this.#process(message),
+      renewed: () => this.#forget(new MoshiError('closed', 'the connection was lost and a new conversation began')),
+      ended: (error) => this.#ended(error),
+    });
+    const send = (message: Message) => this.#lifeline.send(message);
+    this.#controls = new Controls({ extensions: () => this.extensions, send }, this.#audio);
     this.#speech = new Speech({
-      announced: () => this.#peer.extensions.has('say'),
-      ready: () => this.#state.status === 'ready',
+      announced: () => this.extensions.has('say'),
+      over: () => this.state.status === 'closing' || this.state.status === 'closed',
       send,
       now: () => this.#audio.receivedSeconds,
       emit: (name, event) => this.emit(name, event as never),
-    });
-    this.#closed = new Promise((resolve) => {
-      this.#resolveClosed = resolve;
     });
     for (const [name, listener] of Object.entries(options.on)) {
       if (listener) this.on(name as keyof SessionEvents, listener as never);
@@ -81,33 +63,38 @@ export class Session extends EventEmitter<SessionEvents> {
   /** @internal Resolves when ready; rejects with {@link MoshiError} and then leaves nothing open. */
   static async open(options: ResolvedOptions): Promise<Session> {
     const session = new Session(options);
-    await session.#open();
+    await session.#lifeline.open();
     return session;
   }
 
   /** Where the session is. */
   get state(): SessionState {
-    return this.#state;
+    return this.#lifeline.state;
   }
 
   /** The server family, as asked for or as found out from handshake and metadata. */
   get dialect(): DialectName {
-    return this.#peer.dialect;
+    return this.#lifeline.peer.dialect;
   }
 
   /** The last metadata message of the server, undefined when it sent none. */
   get metadata(): unknown {
-    return this.#peer.metadata;
+    return this.#lifeline.peer.metadata;
   }
 
   /** Names of the extensions the server announced; empty for stock servers. */
   get extensions(): ReadonlySet<string> {
-    return this.#peer.extensions;
+    return this.#lifeline.peer.extensions;
   }
 
   /** The figures of this moment. */
   get metrics(): SessionMetrics {
-    return this.#audio.metrics;
+    return { ...this.#audio.metrics, ...this.#sessionAudio?.metrics };
+  }
+
+  /** Whether the server keeps the conversation for a while when the connection is lost. */
+  get resumable(): boolean {
+    return this.#lifeline.resumable;
   }
 
   /** The user's side: a device of this machine that is heard and sent. */
@@ -224,84 +211,13 @@ export class Session extends EventEmitter<SessionEvents> {
     if (new TextEncoder().encode(reason).length > 123) {
       throw new MoshiError('bad-option', 'close reason must fit in 123 bytes of UTF-8');
     }
-    this.#leave(code, reason);
-    await this.#closed;
+    this.#lifeline.leave(code, reason);
+    await this.#lifeline.closed;
   }
 
   /** Closes the session at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  async #open(): Promise<void> {
-    const { signal, transport, url, handshakeTimeoutMs } = this.#options;
-    if (signal?.aborted) throw aborted(signal.reason);
-    this.#opening = new Opening({
-      timeoutMs: handshakeTimeoutMs,
-      signal,
-      onTimeout: () => this.#fail(tooSlow(this.url, this.#openedAt !== undefined, handshakeTimeoutMs)),
-      onAbort: (reason) => (this.#audio.started ? this.#leave(1000, '') : this.#fail(aborted(reason))),
-    });
-    createCodecs(this.#options.opus).then(
-      (codecs) => this.#onCodecs(codecs),
-      (cause) => this.#fail(codecFailure(cause)),
-    );
-    try {
-      transport.open(url.href, {
-        open: () => this.#onOpen(),
-        message: (data) => this.#onMessage(data),
-        close: (close) => this.#onTransportClose(close),
-      });
-    } catch (cause) {
-      this.#fail(new MoshiError('unreachable', `the transport did not open: ${String(cause)}`, { cause }));
-    }
-    await this.#opening.done;
-  }
-
-  #send(message: Message): void {
-    if (this.#state.status !== 'ready') {
-      throw new MoshiError('closed', `cannot send: the session is ${this.#state.status}`);
-    }
-    this.#options.transport.send(encodeMessage(message));
-    this.#audio.countSent();
-  }
-
-  #onOpen(): void {
-    if (this.#state.status !== 'connecting') return;
-    this.#openedAt = performance.now();
-    this.#becomeWaiting(undefined);
-  }
-
-  #onCodecs(codecs: Codecs): void {
-    if (this.#state.status === 'closed') {
-      codecs.free();
-      return;
-    }
-    this.#codecs = codecs;
-    this.#becomeReady();
-  }
-
-  #onMessage(data: Uint8Array | string): void {
-    if (this.#state.status === 'closed') return;
-    this.#audio.heard();
-    if (!this.#audio.started && !this.#opening?.accept(data.length)) {
-      this.#fail(new MoshiError('malformed', 'the server sent over 1 MiB before it was ready: check the path'));
-      return;
-    }
-    let message: Message;
-    try {
-      if (typeof data === 'string') throw new TypeError('a text frame, and only binary ones mean anything');
-      message = decodeMessage(data);
-    } catch (cause) {
-      const text = `a message could not be read: ${cause instanceof Error ? cause.message : String(cause)}`;
-      this.#mailbox.deliver(() => this.emit('error', new MoshiError('malformed', text, { cause })));
-      return;
-    }
-    this.#peer.learn(message);
-    this.#mailbox.deliver(() => this.#process(message));
-    if (this.#audio.started) return;
-    if (message.type === 'event' && message.name === 'waiting') this.#becomeWaiting(message.data);
-    this.#becomeReady();
   }
 
   /** What the listeners get to see, once there are any. */
@@ -311,114 +227,24 @@ export class Session extends EventEmitter<SessionEvents> {
     if (message.type === 'metadata') this.emit('metadata', message.data);
     else if (message.type === 'error') this.emit('error', new MoshiError('server', message.message));
     else if (message.type !== 'event') this.#audio.read(message);
-    else if (message.name !== 'restarted') this.#speech.hear(message);
-    else this.#controls.restarted();
+    else if (message.name === 'restarted') this.#controls.restarted();
+    else if (message.name === 'behind') this.#onBehind(message.data);
+    else this.#speech.hear(message);
   }
 
-  #becomeWaiting(data: unknown): void {
-    const position = (data as { position?: unknown } | null | undefined)?.position;
-    const waiting: WaitingEvent = typeof position === 'number' ? { position } : {};
-    this.#become({ status: 'waiting', ...waiting });
-    this.emit('waiting', waiting);
+  #onBehind(data: unknown): void {
+    const ms = (data as { ms?: unknown } | null | undefined)?.ms;
+    if (typeof ms === 'number' && ms >= 0) this.emit('behind', { ms });
   }
 
-  #becomeReady(): void {
-    const codecs = this.#codecs;
-    if (!this.#peer.ready || !codecs || this.#audio.started || this.#state.status === 'closed') return;
-    this.#codecs = undefined;
-    this.#audio.start(codecs);
-    this.#opening?.ready();
-    // The caller attaches its listeners right after `await connect()`: by the next task it has.
-    setTimeout(() => this.#mailbox.open(), 0);
-    this.#become({ status: 'ready' });
-  }
-
-  #become(state: SessionState): void {
-    this.#state = state;
-    this.emit('state', state);
-  }
-
-  #onSilent(): void {
-    const seconds = this.#options.idleTimeoutMs / 1000;
-    this.#failure = new MoshiError('silent', `the server answered nothing for ${seconds} s, though audio was sent`, {
-      retryable: true,
-    });
-    this.#leave(CLOSE_SILENT, 'server silent');
-    this.emit('error', this.#failure);
-  }
-
-  /** Says goodbye once, and does not wait for the answer for ever. */
-  #leave(code: number, reason: string): void {
-    if (this.#state.status !== 'ready') return;
-    this.#audio.stop();
-    try {
-      this.#become({ status: 'closing' });
-    } finally {
-      this.#hangUp(code, reason);
-    }
-  }
-
-  #hangUp(code: number, reason: string): void {
-    this.#closeTimer = setTimeout(() => {
-      this.#options.transport.terminate();
-      this.#end(BROKEN);
-    }, CLOSE_TIMEOUT_MS);
-    this.#options.transport.close(code, reason);
-  }
-
-  /** Gives up before the session was ready. */
-  #fail(error: MoshiError): void {
-    if (this.#state.status === 'closed' || this.#audio.started) return;
-    const connected = this.#openedAt !== undefined;
-    this.#failure = error;
-    try {
-      this.#end(BROKEN);
-    } finally {
-      if (connected) this.#hangUp(1000, '');
-      else this.#options.transport.terminate();
-    }
-  }
-
-  #onTransportClose(close: TransportClose): void {
-    clearTimeout(this.#closeTimer);
-    if (this.#audio.started) this.#mailbox.deliver(() => this.#end(close));
-    else this.#end(close);
-  }
-
-  #end(close: TransportClose): void {
-    if (this.#state.status === 'closed') return;
-    const wasReady = this.#audio.started;
-    const error = this.#failure ?? (this.#state.status === 'closing' ? undefined : this.#explain(close));
-    const isNews = error !== undefined && error !== this.#failure;
-    const { code, reason, clean } = close;
-    const state: SessionState = { status: 'closed', code, reason, ...(error && { error }) };
-    // Everything is settled before listeners are called: theirs may be any code.
-    this.#state = state;
-    if (error && !wasReady) this.#opening?.reject(error);
-    this.#resolveClosed();
-    this.#opening?.stop();
-    // Codecs that nothing uses yet are this side's own.
-    this.#codecs?.free();
-    this.#codecs = undefined;
-    this.#audio.release();
+  #ended(error: MoshiError | undefined): void {
     void this.#sessionAudio?.close();
-    this.#speech.end();
-    this.#controls.end(error);
-    this.#audio.flush();
-    if (wasReady && isNews) this.emit('error', error);
-    this.emit('state', state);
-    this.emit('closed', { code, reason, clean, ...(error && { error }) });
+    this.#forget(error);
   }
 
-  #explain(close: TransportClose): MoshiError | undefined {
-    return explainClose(close, {
-      url: this.url,
-      dialect: this.#peer.dialect,
-      opened: this.#openedAt !== undefined,
-      ready: this.#audio.started,
-      personaMissing: this.#options.dialect === 'auto' && !this.#options.persona,
-      msSinceOpen: performance.now() - (this.#openedAt ?? performance.now()),
-      serverError: this.#peer.error,
-    });
+  /** What the conversation was asked for and has not done will not come; `cause` is why, if it did not end as it should. */
+  #forget(cause: MoshiError | undefined): void {
+    this.#speech.end();
+    this.#controls.end(cause);
   }
 }

@@ -38,8 +38,8 @@ type SayEvents = Pick<SessionEvents, 'say-start' | 'say-word' | 'say-end' | 'err
 export interface SpeechHost {
   /** Whether the server announced `say`. */
   announced(): boolean;
-  /** Whether the session is ready: neither closing nor closed. */
-  ready(): boolean;
+  /** Whether the session is closing or closed. */
+  over(): boolean;
   /** Throws `closed` when the session is not ready. */
   send(message: Message): void;
   /** Seconds of reply audio received. */
@@ -71,7 +71,7 @@ export class Speech {
     const announced = this.#host.announced();
     if (!announced && !force) throw unsupported('speak a given text');
     const id = ++this.#lastId;
-    if (signal?.aborted || !this.#host.ready()) return { id, done: Promise.resolve(NOTHING) };
+    if (signal?.aborted || this.#host.over()) return { id, done: Promise.resolve(NOTHING) };
     this.#host.send(announced ? sayEvent({ name: 'say', id, text, floor }) : { type: 'text', text });
     return { id, done: announced ? this.#follow(id, text, signal) : Promise.resolve({ text, completed: true }) };
   }

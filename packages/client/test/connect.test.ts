@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { OggOpusDecoder, OggOpusEncoder } from '@moshi/opus';
+import { OggOpusDecoder, OpusPacketEncoder } from '@moshi/opus';
 import { encodeMessage } from '@moshi/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ConnectOptions, connect, MoshiError, type Session, type SessionState } from '../src/index';
@@ -8,7 +8,7 @@ import { FakeTransport } from './support/fake-transport';
 import { closeServers, scriptedServer } from './support/server';
 
 const freeDecoder = vi.spyOn(OggOpusDecoder.prototype, 'free');
-const freeEncoder = vi.spyOn(OggOpusEncoder.prototype, 'free');
+const freeEncoder = vi.spyOn(OpusPacketEncoder.prototype, 'free');
 
 beforeEach(() => {
   vi.clearAllMocks();

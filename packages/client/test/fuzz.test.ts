@@ -119,7 +119,7 @@ describe('a server that breaks the WebSocket rules', () => {
       socket.end(garbage(lcg(9)));
     });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-    const session = await connect(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`);
+    const session = await connect(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`, { reconnect: false });
     const closed = await new Promise((resolve) => session.once('closed', resolve));
     http.close();
     expect(closed).toMatchObject({ error: { code: 'closed' } });

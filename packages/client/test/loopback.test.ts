@@ -71,7 +71,7 @@ describe('with @moshi/server', () => {
 
   it('its reasons arrive', async () => {
     const server = await serve();
-    const session = await connect(server.url);
+    const session = await connect(server.url, { reconnect: false });
     const closed = new Promise((resolve) => session.once('closed', resolve));
     await server.close();
     expect(await closed).toMatchObject({

@@ -182,7 +182,7 @@ describe('a bridge', () => {
   it('ends the call with the reason when the remote server dies in it', async () => {
     const remote = await serve(loopbackEngine());
     const { url } = await bridge(remote.url);
-    const session = await connect(url);
+    const session = await connect(url, { reconnect: false });
     session.sendSilence(400);
     await new Promise((resolve) => session.once('audio', resolve));
     const closed = new Promise((resolve) => session.once('closed', resolve));

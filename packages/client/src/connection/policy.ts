@@ -1,4 +1,4 @@
-import type { MoshiError } from '../errors';
+import { MoshiError } from '../errors';
 
 /** What a {@link ReconnectPolicy} decides by. */
 export interface ReconnectContext {
@@ -16,6 +16,8 @@ export interface ReconnectContext {
 export interface ReconnectPolicy {
   /** Milliseconds until the next attempt, or null to give up: the session then closes with the error that broke it. */
   nextDelayMs(context: ReconnectContext): number | null;
+  /** False: a conversation that the server does not keep ends the session; left out: a new one begins, as event `new-conversation` tells. */
+  readonly newConversation?: boolean;
 }
 
 /** What can be changed of {@link defaultReconnectPolicy}. */
@@ -26,4 +28,27 @@ export interface ReconnectOptions {
   readonly maxElapsedMs?: number;
   /** Whether a conversation that the server does not keep may be followed by a new one on its own; default true. */
   readonly newConversation?: boolean;
+}
+
+const DELAYS_MS = [0, 500, 1000, 2000, 4000, 5000];
+const MAX_ELAPSED_MS = 60_000;
+
+/** The policy of `connect` unless told otherwise. Throws {@link MoshiError} `bad-option`. */
+export function defaultReconnectPolicy(options: ReconnectOptions = {}): ReconnectPolicy {
+  const { delaysMs = DELAYS_MS, maxElapsedMs = MAX_ELAPSED_MS, newConversation = true } = options;
+  if (delaysMs.length === 0 || !delaysMs.every((ms) => ms >= 0)) {
+    throw new MoshiError('bad-option', 'reconnect.delaysMs must hold at least one number of milliseconds');
+  }
+  if (!(maxElapsedMs >= 0)) {
+    throw new MoshiError('bad-option', `reconnect.maxElapsedMs must be milliseconds, not ${String(maxElapsedMs)}`);
+  }
+  return {
+    newConversation,
+    nextDelayMs({ attempt, elapsedMs }) {
+      if (elapsedMs >= maxElapsedMs) return null;
+      const delay = delaysMs[Math.min(attempt, delaysMs.length - 1)]!;
+      // Many clients lose one server at the same moment: they must not come back at the same one.
+      return delay * (0.7 + 0.6 * Math.random());
+    },
+  };
 }

@@ -136,6 +136,8 @@ class Remote implements RemoteEngine {
         signal,
         // Whoever pushes looks at what is queued: nothing is dropped.
         maxBufferedMs: Number.POSITIVE_INFINITY,
+        // Whoever has the engine decides what becomes of a conversation that is lost.
+        reconnect: false,
         on: {
           closed: (event) => {
             closed = event;

@@ -1,6 +1,16 @@
-import type { DialectName, HandshakeMessage, Message } from '@moshi/protocol';
-import { MoshiError } from './errors';
-import type { ResolvedOptions } from './options';
+import {
+  type DialectName,
+  type EventMessage,
+  type HandshakeMessage,
+  type Message,
+  parseResumeNotice,
+  type ResumeNotice,
+  type ResumeRefusal,
+} from '@moshi/protocol';
+import { MoshiError } from '../errors';
+import type { ResolvedOptions } from '../options';
+
+type Notice<Name extends ResumeNotice['name']> = Extract<ResumeNotice, { name: Name }>;
 
 /** What is known of the server from what it said so far. */
 export class Peer {
@@ -10,6 +20,12 @@ export class Peer {
   extensions: ReadonlySet<string> = new Set();
   /** Its Error message, until it goes on talking. */
   error: MoshiError | undefined;
+  /** It keeps the conversation when the connection is lost. */
+  offer: Notice<'resumable'> | undefined;
+  /** The conversation of an earlier connection goes on. */
+  resumed: Notice<'resumed'> | undefined;
+  /** Why it does not. */
+  notResumed: ResumeRefusal | undefined;
   readonly #options: Pick<ResolvedOptions, 'dialect' | 'persona'>;
   #handshake: HandshakeMessage | undefined;
 
@@ -38,6 +54,7 @@ export class Peer {
   /** Takes note of a message. */
   learn(message: Message): void {
     if (message.type === 'handshake') this.#handshake ??= message;
+    else if (message.type === 'event' && !this.ready) this.#learnOfResuming(message);
     else if (message.type === 'audio') this.error = undefined;
     else if (message.type === 'error') this.error = new MoshiError('server', message.message);
     else if (message.type === 'metadata') {
@@ -47,5 +64,17 @@ export class Peer {
         Array.isArray(names) ? names.filter((name): name is string => typeof name === 'string') : [],
       );
     }
+  }
+
+  #learnOfResuming(message: EventMessage): void {
+    let notice: ResumeNotice | undefined;
+    try {
+      notice = parseResumeNotice(message);
+    } catch {
+      // What cannot be read offers nothing.
+    }
+    if (notice?.name === 'resumable') this.offer = notice;
+    else if (notice?.name === 'resumed') this.resumed = notice;
+    else if (notice?.name === 'not-resumed') this.notResumed = notice.reason;
   }
 }

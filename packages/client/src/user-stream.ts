@@ -1,0 +1,131 @@
+import { OggOpusWriter, SAMPLE_RATE } from '@moshi/protocol';
+import type { CodecFactory, PacketEncoder, PacketSink } from './codec/types';
+import type { ResolvedOptions } from './options';
+
+/** What a {@link UserStream} tells. */
+export interface UserStreamHost {
+  /** Bytes of the stream: the headers first (`samples` 0), then pages. */
+  page(data: Uint8Array, samples: number): void;
+  /** The encoder broke down. Without `final` another one takes its place, and {@link UserStreamHost.ready} follows. */
+  failed(error: Error, final: boolean): void;
+  ready(): void;
+}
+
+/**
+ * The user's sound on one connection: one Ogg Opus stream, whose headers stock servers must not see twice. An encoder that
+ * breaks down is replaced by another on the same stream, unless it never worked.
+ */
+export class UserStream {
+  readonly #factory: CodecFactory;
+  readonly #options: ResolvedOptions['opus'];
+  readonly #packetSamples: number;
+  #writer: OggOpusWriter | undefined;
+  #headerSent = false;
+  #encoder: PacketEncoder | undefined;
+  #sink: PacketSink | undefined;
+  /** Packets of the page under way. */
+  #packets: Uint8Array[] = [];
+  #host: UserStreamHost | undefined;
+  #freed = false;
+
+  private constructor(factory: CodecFactory, options: ResolvedOptions['opus']) {
+    this.#factory = factory;
+    this.#options = options;
+    this.#packetSamples = (options.frameMs / 1000) * SAMPLE_RATE;
+  }
+
+  /** Starts an encoder; rejects as it does. */
+  static async open(factory: CodecFactory, options: ResolvedOptions['opus']): Promise<UserStream> {
+    const stream = new UserStream(factory, options);
+    await stream.#load();
+    return stream;
+  }
+
+  /** Whether {@link write} takes anything now. */
+  get ready(): boolean {
+    return this.#encoder !== undefined;
+  }
+
+  /** Samples written whose page is not out. */
+  get pending(): number {
+    return (this.#encoder?.pending ?? 0) + this.#packets.length * this.#packetSamples;
+  }
+
+  /** From here on pages go to `host`. */
+  begin(host: UserStreamHost): void {
+    this.#host = host;
+  }
+
+  /** Takes exactly one page's samples. */
+  write(pcm: Float32Array): void {
+    try {
+      for (let at = 0; at < pcm.length; at += this.#packetSamples) {
+        this.#encoder?.push(pcm.subarray(at, at + this.#packetSamples));
+      }
+    } catch (error) {
+      this.#sink?.failed(error as Error);
+    }
+  }
+
+  /** Gives the encoder's memory back; nothing comes any more. */
+  free(): void {
+    this.#freed = true;
+    this.#host = undefined;
+    this.#encoder?.free();
+    this.#encoder = undefined;
+  }
+
+  async #load(): Promise<void> {
+    let worked = false;
+    let current = true;
+    // Each encoder has a sink of its own: one that broke down may still have something to say.
+    const sink: PacketSink = {
+      packet: (bytes) => {
+        if (!current || this.#freed) return;
+        try {
+          this.#add(bytes);
+          worked = true;
+        } catch (error) {
+          sink.failed(error as Error);
+        }
+      },
+      failed: (error) => {
+        if (!current || this.#freed) return;
+        current = false;
+        this.#encoder?.free();
+        this.#encoder = undefined;
+        this.#host?.failed(error, !worked);
+        if (worked) void this.#replace();
+      },
+    };
+    const encoder = await this.#factory.createEncoder(this.#options, sink);
+    if (this.#freed || !current) {
+      encoder.free();
+      return;
+    }
+    this.#encoder = encoder;
+    this.#sink = sink;
+    this.#writer ??= new OggOpusWriter({ preSkip: encoder.preSkip });
+  }
+
+  async #replace(): Promise<void> {
+    try {
+      await this.#load();
+      this.#host?.ready();
+    } catch (error) {
+      this.#host?.failed(error as Error, true);
+    }
+  }
+
+  #add(packet: Uint8Array): void {
+    const { packetsPerPage } = this.#options;
+    this.#packets.push(packet);
+    if (this.#packets.length < packetsPerPage || !this.#writer) return;
+    if (!this.#headerSent) {
+      this.#headerSent = true;
+      this.#host?.page(this.#writer.header(), 0);
+    }
+    const page = this.#writer.page(this.#packets.splice(0));
+    this.#host?.page(page, packetsPerPage * this.#packetSamples);
+  }
+}
