@@ -18,7 +18,7 @@ const work = mkdtempSync(join(tmpdir(), 'moshi-packages-'));
 process.once('exit', () => rmSync(work, { recursive: true, force: true }));
 
 /** Packs a package as it would be published and returns the path of the archive. */
-async function pack(name) {
+export async function pack(name) {
   const folder = join(work, 'packed', name);
   mkdirSync(folder, { recursive: true });
   const [command, ...args] = npm;
@@ -36,15 +36,15 @@ async function inspect(name, archive) {
   await step(`types of @moshi/${name}`, process.execPath, [attw, archive, '--profile', 'node16']);
 }
 
-/** An empty project with the packages installed; returns its folder. */
-async function project(name, archives) {
-  const folder = join(work, name);
+/** An empty project, one of `consumers`, with the packages installed; returns its folder. */
+export async function project(name, archives, folderName = name) {
+  const folder = join(work, folderName);
   cpSync(join(CONSUMERS, name), folder, { recursive: true });
   cpSync(join(CONSUMERS, 'talk.mjs'), join(folder, 'talk.mjs'));
-  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name, private: true }));
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: folderName, private: true }));
   const [command, ...args] = npm;
   const flags = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'];
-  await step(`install into an empty project: ${name}`, command, [...args, 'install', ...flags, ...archives], {
+  await step(`install into an empty project: ${folderName}`, command, [...args, 'install', ...flags, ...archives], {
     cwd: folder,
   });
   return folder;
@@ -66,7 +66,7 @@ async function inChromium(name, folder) {
     const page = await browser.newPage();
     const errors = [];
     page.on('pageerror', (error) => errors.push(String(error)));
-    await page.goto(server.url.replace(/^ws/, 'http').replace(/\/api\/.*$/, '/'));
+    await page.goto(server.url);
     await page
       .waitForFunction(() => document.title !== 'talking', undefined, { timeout: 30_000 })
       .catch(() => undefined);

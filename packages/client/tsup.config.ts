@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { defineConfig, type Options } from 'tsup';
 import { DECODER, OPUS, packageBuild } from '../../tsup.base';
 
@@ -17,8 +18,19 @@ const withoutNode: EsbuildPlugin = {
   },
 };
 
+/** The decoder's WebAssembly is a raw template full of control characters, which Bun does not read as it stands; any string may have escapes. */
+const plainString: EsbuildPlugin = {
+  name: 'plain-string',
+  setup(build) {
+    build.onLoad({ filter: /opus-decoder.src.EmscriptenWasm\.js$/ }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      return { contents: source.replace(/String\.raw`([^`]*)`/s, (_, raw: string) => JSON.stringify(raw)) };
+    });
+  },
+};
+
 /** What builds for elsewhere than Node have in common. */
-const forWeb: Options = { platform: 'browser', esbuildPlugins: [withoutNode] };
+const forWeb: Options = { platform: 'browser', esbuildPlugins: [withoutNode, plainString] };
 
 /** One build for each kind of runtime; `#platform` in package.json is what makes them differ. */
 function runtime(name: string, condition: string, format: 'esm' | 'cjs'): Options {
@@ -30,7 +42,7 @@ function runtime(name: string, condition: string, format: 'esm' | 'cjs'): Option
     clean: false,
     // What is loaded when it is needed stays a file of its own, and a class is the same one from every entry.
     splitting: true,
-    noExternal: format === 'esm' ? OPUS : [...OPUS, ...DECODER],
+    noExternal: name === 'node' && format === 'esm' ? OPUS : [...OPUS, ...DECODER],
     removeNodeProtocol: false,
     // The shim stands in for import.meta.url in CommonJS.
     ...(condition === 'node' ? { platform: 'node', shims: true } : forWeb),
