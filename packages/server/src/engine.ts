@@ -75,6 +75,8 @@ export interface EngineInfo {
   trained: boolean;
   /** What its sessions can do beyond listening and talking; left out: nothing. */
   features?: readonly ('say' | 'interrupt' | 'endTurn')[];
+  /** Whether it computes as many conversations as it has slots in real time; null or left out where nobody knows. */
+  keepsUp?: boolean | null;
   /** What whoever runs it should know, a sentence each; clients are not told. */
   notes?: readonly string[];
   /** Free facts about this engine (device, weight type, …), passed on to clients that ask for them. */

@@ -24,6 +24,13 @@ export interface ServerLimits {
   connectionsPerAddress: number;
   /** Milliseconds between WebSocket pings; a peer that answers none in between is dropped; 0 = no pings. Default 15 000. */
   pingMs: number;
+  /**
+   * Milliseconds a conversation is kept, with its slot, for a client with extensions that lost its connection; 0 = not at
+   * all. Default 15 000.
+   */
+  resumeMs: number;
+  /** Bytes of each conversation's last messages, kept for such a client. Default 512 KiB: about two minutes. */
+  resumeBytes: number;
   /** Milliseconds a client gets to answer a close before its socket is destroyed. Default 5000. */
   closeMs: number;
 }
@@ -39,6 +46,8 @@ export const defaultLimits: Readonly<ServerLimits> = {
   sessionMs: 0,
   connectionsPerAddress: 32,
   pingMs: 15_000,
+  resumeMs: 15_000,
+  resumeBytes: 512 * 1024,
   closeMs: 5000,
 };
 

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type Server as HttpServer, type Incom
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { parseChatQuery } from '@moshi/protocol';
+import { parseChatQuery, parseResumeQuery } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
 import { type Server as SocketServer, WebSocketServer } from 'ws';
 import { Access } from './access';
@@ -16,6 +16,7 @@ import { type ResolvedOptions, resolveOptions, type ServerOptions } from './opti
 import { ChatSession } from './session/chat-session';
 import { ExplainingSocket } from './session/explaining-socket';
 import { refuseSocket } from './session/refuse-socket';
+import { Resumption } from './session/resumption';
 import type { ServerSession } from './session/server-session';
 import { WaitingLine } from './session/waiting-line';
 import { loadTls } from './tls';
@@ -84,6 +85,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
   readonly #line: WaitingLine;
   readonly #sockets: SocketServer<typeof ExplainingSocket>;
   readonly #connections = new Map<string, number>();
+  readonly #resumption = new Resumption<ChatSession>();
   readonly #detach: () => void;
   readonly #onError = (error: Error) => this.emit('error', error);
   readonly #onListening = () => {
@@ -198,7 +200,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     }
     this.#sockets.handleUpgrade(request, socket, head, (client) => {
       // After the upgrade, because a browser cannot read why one was refused.
-      const busy = this.#closing ? 'The server is shutting down.' : this.#tooMany(address);
+      const busy = this.#closing ? 'The server is shutting down.' : this.#tooMany(address, query);
       if (busy) {
         logger.warn('connection refused', { address, why: busy });
         refuseSocket(client, limits.closeMs, 1013, this.#closing ? 'server closing' : 'too many connections', busy);
@@ -214,15 +216,19 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     });
   }
 
-  #tooMany(address: string): string | undefined {
+  #tooMany(address: string, query: URLSearchParams): string | undefined {
     const { connectionsPerAddress: most } = this.#options.limits;
     if (most === 0 || (this.#connections.get(address) ?? 0) < most) return undefined;
+    // Whoever comes back takes the place of a connection of its own.
+    if (this.#resumption.find(query.get('resume') ?? '')) return undefined;
     return `There are ${most} connections from this address already: close one first.`;
   }
 
   #accept(client: ExplainingSocket, address: string, query: URLSearchParams, closeMs: number): void {
     const { engine, limits, logger } = this.#options;
     const { parameters, problems } = parseChatQuery(query);
+    const asked = parameters.extensions ? parseResumeQuery(query) : {};
+    if (asked.problem) problems.push(asked.problem);
     if (problems.length > 0) {
       logger.warn('bad query', { address, problems });
       void this.#voicesFor(problems).then((voices) => {
@@ -230,6 +236,8 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
       });
       return;
     }
+    const lost = asked.request && this.#resumption.find(asked.request.token);
+    if (asked.request && lost?.attach(client, asked.request.received)) return;
     if (!this.#line.open) {
       logger.warn('server full', { address, ...this.readiness });
       const message = `All ${this.#line.slots} places and the ${limits.waiting} in the line are taken: try again later.`;
@@ -241,12 +249,13 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
       limits,
       logger,
       line: this.#line,
+      resumption: this.#resumption,
       engineFailed: (error) => this.emit('error', error),
     });
     this.sessions.add(session);
     session.once('closed', () => this.sessions.delete(session));
     this.emit('session', session);
-    session.enter();
+    session.enter(asked.request && (lost ? 'gap' : this.#resumption.refusal(asked.request.token)));
   }
 
   /** Who asked for a voice that cannot be one is told those there are. */

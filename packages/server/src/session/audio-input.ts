@@ -10,13 +10,18 @@ const pagesPerTurn = 32;
 // Kept of the headers that come before there is a decoder; comments beyond that are nobody's loss.
 const maxHeaderBytes = 128 * 1024;
 
+// Positions count at 48 kHz, samples at 24.
+const GRANULES = 2n;
+// Beyond any conversation: a position a client made up.
+const LAST_GRANULE = 1n << 50n;
+
 /**
  * The client's Ogg Opus bytes on their way to frames. Bytes wait as they came and are decoded one page at a time, only as
  * far as frames are wanted: a small message can decode to hours. Whole pages are told apart first, so that audio can be
  * dropped at any moment while the headers are kept and the stream stays in step.
  */
 export class AudioInput {
-  readonly #reader = new OggPageReader();
+  #reader = new OggPageReader();
   readonly #frames = new FrameCutter();
   #decoder: OggOpusDecoder | undefined;
   #bytes: Uint8Array[] = [];
@@ -25,7 +30,12 @@ export class AudioInput {
   #headerBytes = 0;
   #expected: 'head' | 'tags' | 'audio' = 'head';
   #faults = 0;
+  #faultsBefore = 0;
   #dropped = 0;
+  /** Samples of the streams before this one. */
+  #heardBefore = 0;
+  /** Position of this stream: what its last page read tells, in units of 48 kHz. */
+  #granule = 0n;
 
   /** Whole frames decoded and not yet taken. */
   get frames(): number {
@@ -40,6 +50,22 @@ export class AudioInput {
   /** Pages of audio dropped so far. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  /** Samples of the client that have arrived, decoded or dropped; by the positions of pages, so that lost ones count too. */
+  get heard(): number {
+    return this.#heardBefore + Number(this.#granule / GRANULES);
+  }
+
+  /** The client begins another stream, from sample {@link heard} on: what waits undecoded is forgotten, whole frames stay. */
+  renew(): void {
+    this.#heardBefore = this.heard;
+    this.#granule = 0n;
+    this.#faultsBefore += faultsOf(this.#reader);
+    this.#reader = new OggPageReader();
+    this.#bytes = [];
+    this.#pages = [];
+    this.#expected = 'head';
   }
 
   /** From now on audio can be decoded; the headers that came before are given to the decoder first. */
@@ -98,7 +124,10 @@ export class AudioInput {
       if (bytes.length > sliceBytes) this.#bytes.unshift(bytes.subarray(sliceBytes));
       this.#pages = this.#reader.push(bytes.subarray(0, sliceBytes)).reverse();
     }
-    return this.#pages.pop();
+    const page = this.#pages.pop();
+    // A page on which no packet ends has no position.
+    if (page && page.granule > this.#granule && page.granule < LAST_GRANULE) this.#granule = page.granule;
+    return page;
   }
 
   /** Follows the stream from headers to audio; true when this page holds headers and nothing else. */
@@ -128,10 +157,14 @@ export class AudioInput {
   }
 
   #newFaults(): boolean {
-    const { badCrc, skippedBytes } = this.#reader.stats;
-    const faults = badCrc + skippedBytes + (this.#decoder?.stats.lost ?? 0);
+    const faults = this.#faultsBefore + faultsOf(this.#reader) + (this.#decoder?.stats.lost ?? 0);
     const more = faults > this.#faults;
     this.#faults = faults;
     return more;
   }
+}
+
+function faultsOf(reader: OggPageReader): number {
+  const { badCrc, skippedBytes } = reader.stats;
+  return badCrc + skippedBytes;
 }

@@ -1,22 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import type { ChatParameters, ControlAction } from '@moshi/protocol';
+import { type ChatParameters, type ControlAction, type ResumeRefusal, resumeEvent } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
 import type { Engine, SayOptions } from '../engine';
 import { errorCode, errorMessage } from '../errors';
 import type { Logger } from '../logger';
 import type { ServerLimits } from '../options';
 import { AudioInput } from './audio-input';
+import { BehindWatch } from './behind-watch';
 import { ClientSpeech } from './client-speech';
 import { Conversation, type ConversationHooks } from './conversation';
 import { Deadlines } from './deadlines';
 import type { ExplainingSocket } from './explaining-socket';
 import { checkEventName, engineOptions, greeting } from './extensions';
-import { Heartbeat } from './heartbeat';
+import { Failures } from './failures';
 import { Inbox } from './inbox';
-import { Outbox } from './outbox';
+import { Lifeline } from './lifeline';
 import { Pipes, type SessionPipe } from './pipe';
-import { Reading } from './reading';
-import { closeReason } from './refuse-socket';
+import type { Resumption } from './resumption';
 import type { ServerSession, ServerSessionEvents, SessionEnd } from './server-session';
 import type { SayResult } from './speech';
 import type { SessionState, SessionStats } from './state';
@@ -28,11 +28,12 @@ export interface SessionHost {
   limits: ServerLimits;
   logger: Logger;
   line: WaitingLine;
+  resumption: Resumption<ChatSession>;
   /** The engine failed in a way that is nobody's wish. */
   engineFailed(error: Error): void;
 }
 
-/** One client on `/api/chat`, from the open WebSocket to its end. */
+/** One client on `/api/chat`, from the open WebSocket to its end, or to that of the last one it comes back with. */
 export class ChatSession extends EventEmitter<ServerSessionEvents> implements ServerSession, LineClient {
   readonly id = randomUUID();
   readonly address: string;
@@ -40,29 +41,32 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   /** Resolves when the session is over and has given back its slot. */
   readonly done: Promise<void>;
 
-  readonly #socket: ExplainingSocket;
   readonly #host: SessionHost;
   readonly #input = new AudioInput();
-  readonly #reading: Reading;
-  readonly #outbox: Outbox;
-  readonly #heartbeat: Heartbeat;
+  readonly #lifeline: Lifeline;
   readonly #inbox: Inbox;
   readonly #stats = { framesIn: 0, framesOut: 0, textPieces: 0, brokenAudio: 0 };
   readonly #deadlines = new Deadlines();
   readonly #pipes = new Pipes();
   readonly #speech: ClientSpeech;
+  readonly #failures = new Failures({
+    log: (level, message, fields) => this.#log(level, message, fields),
+    engineFailed: (error) => this.#host.engineFailed(error),
+    finish: (code, reason, message) => this.#finishWith(code, reason, message),
+  });
   #state: SessionState;
+  #away: Extract<SessionState, { name: 'detached' }> | undefined;
   #conversation: Conversation | undefined;
   #steps = 0;
   /** How it ended; set from the moment it does. */
   #end: SessionEnd | undefined;
   #finish!: () => void;
+  #unwatch: () => void = () => {};
   readonly #finished: Promise<void>;
   #slot: Promise<void> = Promise.resolve();
 
   constructor(socket: ExplainingSocket, address: string, parameters: ChatParameters, host: SessionHost) {
     super();
-    this.#socket = socket;
     this.#host = host;
     this.address = address;
     this.parameters = parameters;
@@ -71,20 +75,10 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       this.#finish = resolve;
     });
     this.done = this.#finished.then(() => this.#slot);
-    const { limits } = host;
-    this.#reading = new Reading(socket, () => this.#deadlines.refresh());
-    this.#outbox = new Outbox(socket, {
-      limitBytes: limits.bufferedOutputBytes,
-      slowMs: limits.slowReaderMs,
-      onFull: (full) => {
-        this.#reading.room('output', !full);
-        if (!full) this.#conversation?.pump();
-      },
-      onSlow: () => this.#fail(1008, 'slow reader', `The audio was not read for ${limits.slowReaderMs} ms.`),
-    });
+    this.#lifeline = this.#hang(socket);
     this.#speech = new ClientSpeech({
       pipes: this.#pipes,
-      outbox: this.#outbox,
+      send: (message) => this.#lifeline.send(message),
       extensions: parameters.extensions === true,
       onText: (text) => {
         this.#deadlines.refresh();
@@ -92,51 +86,53 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       },
       onSay: (event) => this.emit('say', event),
       onPending: () => this.#conversation?.speak(),
-      onBroken: (error) => this.#broke(error),
+      onBroken: (error) => this.#failures.passing(error),
     });
-    this.#heartbeat = new Heartbeat(
-      socket,
-      limits.pingMs,
-      () => this.#reading.stopped,
-      () => {
-        this.#log('warn', 'the client answers no pings, dropping it');
-        socket.terminate();
-      },
-    );
     this.#inbox = new Inbox({
       audio: (bytes) => this.#audio(bytes),
       control: (action) => this.#control(action),
       text: (text) => this.#speech.text(text),
       request: (request) => this.#speech.request(request),
-      refused: (message) => this.#outbox.send({ type: 'error', message }),
+      refused: (message) => this.#lifeline.send({ type: 'error', message }),
       ignored: (what, why) => this.#log('debug', `ignored ${what}`, why === undefined ? undefined : { why }),
     });
-    socket.on('message', (data: Buffer, isBinary: boolean) => {
-      if (this.#end) return;
-      this.#heartbeat.heard();
-      this.#inbox.receive(data, isBinary);
-    });
-    socket.on('error', (error) => this.#socketFailed(error));
-    socket.on('close', (code, reason) => this.#closed(code, reason.toString()));
   }
 
   get state(): SessionState {
-    return this.#state;
+    return this.#away ?? this.#state;
   }
 
   get stats(): SessionStats {
     return { ...this.#stats, ignoredMessages: this.#inbox.ignored, droppedPages: this.#input.dropped };
   }
 
-  /** Asks for a slot. */
-  enter(): void {
+  /** Asks for a slot; `refusal` is why the client cannot have the conversation it came back for. */
+  enter(refusal?: ResumeRefusal): void {
     // A listener of the server's 'session' event may have closed it.
     if (this.#end) return;
     this.#log('info', 'client connected', { address: this.address });
     if (this.parameters.extensions) {
-      this.#outbox.send({ type: 'metadata', data: greeting(this.#host.engine) });
+      this.#lifeline.send({ type: 'metadata', data: this.#greeting() });
+      if (refusal) this.#lifeline.send(resumeEvent({ name: 'not-resumed', reason: refusal }));
     }
     this.#host.line.enter(this);
+  }
+
+  /** The client is back on another socket, having received so many messages. False when too many are missing: it is over then. */
+  attach(socket: ExplainingSocket, received: number): boolean {
+    this.#input.renew();
+    if (!this.#lifeline.attach(socket, received, this.#input.heard, this.#greeting())) {
+      this.#log('warn', 'the client missed more than is kept');
+      this.#lifeline.drop();
+      this.#stop(1006, 'connection lost');
+      return false;
+    }
+    this.#log('info', 'client back', { received });
+    this.#away = undefined;
+    this.#deadlines.refresh();
+    this.emit('state', this.#state);
+    this.#conversation?.reconnected();
+    return true;
   }
 
   close(code = 1000, reason = 'closed by the server', message?: string): void {
@@ -182,7 +178,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       await conversation.restart();
     } catch (error) {
       // A reset that a close has overtaken may fail.
-      if (!this.#end) this.#engineFailed(error);
+      if (!this.#end) this.#failures.engine(error);
     }
     if (this.#end) return;
     this.#steps = 0;
@@ -229,7 +225,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       await this.#finished;
     } catch (error) {
       if (errorCode(error) !== 'ENGINE_FULL') {
-        this.#refused(error);
+        this.#failures.refused(error);
       } else if (!this.#end) {
         line.comeBack(this);
         return;
@@ -238,22 +234,17 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     try {
       await this.#conversation?.close();
     } catch (error) {
-      this.#engineFailed(error);
+      this.#failures.engine(error);
     }
     line.release();
   }
 
   #begin(conversation: Conversation): void {
-    const { idleMs, sessionMs } = this.#host.limits;
-    if (idleMs > 0) {
-      const end = () => this.#fail(1008, 'idle', `No audio came for ${idleMs} ms: send silence while muted.`);
-      this.#deadlines.idle(idleMs, () => this.#reading.stopped, end);
-    }
-    if (sessionMs > 0) {
-      const end = () => this.#fail(1008, 'session limit', `A conversation here may last ${sessionMs} ms.`);
-      this.#deadlines.after(sessionMs, end);
-    }
-    this.#outbox.send({ type: 'handshake' });
+    const end = (reason: string, message: string) => this.#failures.client(1008, reason, message);
+    this.#deadlines.begin(this.#host.limits, () => this.#lifeline.deaf, end);
+    this.#lifeline.shakeHands();
+    const watch = new BehindWatch((ms) => this.#sendEvent('behind', { ms }));
+    this.#unwatch = watch.start(() => (this.#away ? 0 : conversation.waitingMs));
     this.#setState({ name: 'live' });
     conversation.start(this.parameters.maxSteps);
     this.#speech.begin(conversation.engine);
@@ -263,29 +254,29 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
     return {
       pipes: this.#pipes,
       speaking: () => this.#speech.pending,
-      canSend: () => !this.#outbox.full,
-      read: (on) => this.#reading.room('input', on),
+      canSend: () => !this.#lifeline.full,
+      read: (on) => this.#lifeline.read(on),
       pushed: (pcm) => {
         this.#stats.framesIn++;
         this.emit('inputAudio', pcm);
       },
       sound: (pcm, pages) => {
         if (this.#end) return;
-        this.#outbox.send({ type: 'audio', data: pages });
+        this.#lifeline.send({ type: 'audio', data: pages });
         this.#stats.framesOut++;
         this.emit('outputAudio', pcm);
       },
       text: (text) => {
         if (this.#end) return;
-        this.#outbox.send({ type: 'text', text });
+        this.#lifeline.send({ type: 'text', text });
         this.#stats.textPieces++;
         this.emit('text', text);
       },
       stepped: () => this.#stepped(),
       said: (event) => this.#speech.engine.heard(event),
       broken: () => this.#brokenAudio(),
-      failed: (error) => this.#engineFailed(error),
-      broke: (error) => this.#broke(error),
+      failed: (error) => this.#failures.engine(error),
+      broke: (error) => this.#failures.passing(error),
     };
   }
 
@@ -318,80 +309,85 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   #brokenAudio(): void {
     if (this.#stats.brokenAudio++ > 0 || this.#end) return;
     this.#log('warn', 'the incoming Ogg Opus stream is broken');
-    this.#outbox.send({
+    this.#lifeline.send({
       type: 'error',
       message: 'The Ogg Opus stream is broken: what could not be read was left out.',
     });
   }
 
-  #refused(error: unknown): void {
-    if (errorCode(error) === 'ENGINE_BAD_OPTION') this.#fail(1008, 'bad option', errorMessage(error));
-    else this.#engineFailed(error);
-  }
-
-  #engineFailed(error: unknown): void {
-    const cause = error instanceof Error ? error : new Error(String(error));
-    this.#log('error', `the engine failed: ${errorMessage(error)}`, { error: cause });
-    this.#host.engineFailed(cause);
-    this.#finishWith(1011, 'engine error', `The engine failed: ${errorMessage(error)}`);
-  }
-
-  #fail(code: number, reason: string, message: string): void {
-    this.#log('warn', message, { code, reason });
-    this.#finishWith(code, reason, message);
-  }
-
-  #broke(error: unknown): void {
-    this.#log('error', `passing sound or text on failed: ${errorMessage(error)}`, { error });
-    this.#finishWith(1011, 'server error', `The server failed to pass sound or text on: ${errorMessage(error)}`);
-  }
-
-  /** The peer broke the WebSocket rules (or a limit); ws has sent the close frame already. */
-  #socketFailed(error: Error): void {
-    this.#log('warn', `WebSocket error: ${errorMessage(error)}`);
-    if (this.#end) return;
-    const { code, reason } = this.#socket.violation ?? { code: 1006, reason: 'connection lost' };
-    this.#stop(code, reason);
-  }
-
   #finishWith(code: number, reason: string, message?: string): void {
     if (this.#end) return;
-    if (message !== undefined) this.#outbox.send({ type: 'error', message });
-    this.#socket.close(code, closeReason(reason));
+    if (message !== undefined) this.#lifeline.send({ type: 'error', message });
+    this.#lifeline.close(code, reason);
     this.#stop(code, reason);
   }
 
   /** Ends all activity and lets go of the slot or of the place in the line. */
-  #stop(code: number, reason: string): void {
+  #stop(code: number, reason: string, expired = false): void {
     this.#end = { code, reason };
+    this.#away = undefined;
     this.#deadlines.clear();
-    this.#deadlines.after(this.#host.limits.closeMs, () => this.#socket.terminate());
+    this.#unwatch();
     this.#speech.end();
-    this.#reading.end();
-    this.#heartbeat.stop();
-    this.#outbox.stop();
+    this.#host.resumption.end(this, expired);
     this.#host.line.leave(this);
+    const connected = this.#lifeline.end();
     this.#finish();
     this.#setState({ name: 'closing', code, reason });
+    if (!connected) this.#closed(this.#end);
   }
 
-  #closed(code: number, reason: string): void {
-    if (!this.#end) this.#stop(code, reason);
-    this.#deadlines.clear();
+  #closed(end: SessionEnd, expired = false): void {
+    if (!this.#end) {
+      this.#stop(end.code, end.reason, expired);
+      if (this.#state.name === 'closed') return;
+    }
     // What we closed for says more than the echo of the close frame.
-    const end = this.#end ?? { code, reason };
-    this.#setState({ name: 'closed', ...end });
-    this.#log('info', 'session over', { ...end, ...this.stats });
-    this.emit('closed', end);
+    const said = this.#end ?? end;
+    this.#setState({ name: 'closed', ...said });
+    this.#log('info', 'session over', { ...said, ...this.stats });
+    this.emit('closed', said);
+  }
+
+  #hang(socket: ExplainingSocket): Lifeline {
+    const { limits, resumption } = this.#host;
+    return new Lifeline(socket, limits, this.#resumes, {
+      message: (data, isBinary) => this.#inbox.receive(data, isBinary),
+      full: (full) => full || this.#conversation?.pump(),
+      slow: () => this.#failures.client(1008, 'slow reader', `The audio was not read for ${limits.slowReaderMs} ms.`),
+      readAgain: () => this.#deadlines.refresh(),
+      dead: () => this.#log('warn', 'the client answers no pings, dropping it'),
+      violated: ({ code, reason }, error) => {
+        this.#log('warn', `WebSocket error: ${errorMessage(error)}`);
+        if (!this.#end) this.#stop(code, reason);
+      },
+      token: () => resumption.offer(this),
+      confirmed: () => resumption.confirm(this),
+      away: (until) => {
+        this.#log('info', 'connection lost, keeping the conversation', { ms: limits.resumeMs });
+        this.#away = { name: 'detached', until };
+        this.emit('state', this.#away);
+      },
+      closed: (end, expired) => this.#closed(end, expired),
+    });
+  }
+
+  /** Whether the client can come back after a loss. */
+  get #resumes(): boolean {
+    return this.parameters.extensions === true && this.#host.limits.resumeMs > 0;
+  }
+
+  #greeting(): unknown {
+    return greeting(this.#host.engine, this.#resumes);
   }
 
   #sendEvent(name: string, data?: unknown): void {
-    if (this.parameters.extensions) this.#outbox.send({ type: 'event', name, data });
+    if (this.parameters.extensions) this.#lifeline.send({ type: 'event', name, data });
   }
 
   #setState(state: SessionState): void {
     this.#state = state;
-    this.emit('state', state);
+    if (!this.#away) this.emit('state', state);
   }
 
   #log(level: keyof Logger, message: string, fields?: Record<string, unknown>): void {

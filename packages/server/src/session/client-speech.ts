@@ -1,15 +1,14 @@
-import { type SayNotice, type SayRequest, sayEvent } from '@moshi/protocol';
+import { type Message, type SayNotice, type SayRequest, sayEvent } from '@moshi/protocol';
 import type { EngineSession, SayOptions } from '../engine';
 import { errorMessage } from '../errors';
 import { Lane } from './lane';
-import type { Outbox } from './outbox';
 import type { Pipes } from './pipe';
 import { type SayNoticeEvent, type SayResult, Speech } from './speech';
 
 /** What happens around {@link ClientSpeech}. */
 export interface ClientSpeechOptions {
   readonly pipes: Pipes;
-  readonly outbox: Outbox;
+  send(message: Message): void;
   /** The client understands event messages. */
   readonly extensions: boolean;
   /** A text came from the client, before any hook. */
@@ -118,7 +117,7 @@ export class ClientSpeech {
     const characters = [...this.#hooked].reduce((sum, { text }) => sum + text.length, one.text.length);
     if (this.#hooked.size >= maxHooked.texts || characters > maxHooked.characters) {
       const message = 'Too much text waits to be spoken: wait for what was sent before.';
-      if (one.id === undefined || !this.#options.extensions) this.#options.outbox.send({ type: 'error', message });
+      if (one.id === undefined || !this.#options.extensions) this.#options.send({ type: 'error', message });
       else this.#notice({ name: 'say-error', id: one.id, message });
       return;
     }
@@ -139,13 +138,13 @@ export class ClientSpeech {
   #speak(text: string, options?: { id: number; floor?: SayOptions['floor'] }): void {
     if (this.#ended) return;
     const { done } = this.#speech.say(text, options);
-    if (!options) done.catch((error) => this.#options.outbox.send({ type: 'error', message: errorMessage(error) }));
+    if (!options) done.catch((error) => this.#options.send({ type: 'error', message: errorMessage(error) }));
     this.#options.onPending();
   }
 
   #notice(notice: SayNotice): void {
     if (this.#ended) return;
-    if (this.#options.extensions) this.#options.outbox.send(sayEvent(notice));
+    if (this.#options.extensions) this.#options.send(sayEvent(notice));
     const { id } = notice;
     switch (notice.name) {
       case 'say-start':

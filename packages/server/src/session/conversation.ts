@@ -114,6 +114,11 @@ export class Conversation {
     return !this.#reading;
   }
 
+  /** Milliseconds of the user that wait to be stepped. */
+  get waitingMs(): number {
+    return this.#held ? 0 : (this.#input.frames + this.#engine.queued) * FRAME_MS;
+  }
+
   /** Steps from now on; `maxSteps` counts from here. */
   start(maxSteps = Number.POSITIVE_INFINITY): void {
     this.#budget = maxSteps;
@@ -123,6 +128,12 @@ export class Conversation {
   /** A text is to be spoken: from now on the silence of a client that sends no audio is stepped too. */
   speak(): void {
     if (!this.#held && !this.#ended) this.#clock.start();
+  }
+
+  /** The client is there again, with a stream that begins anew. */
+  reconnected(): void {
+    this.#setReading(true);
+    if (!this.#held && !this.#ended) this.resume();
   }
 
   /** Takes bytes of the client's stream; while held, only their headers. */

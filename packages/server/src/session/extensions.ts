@@ -5,14 +5,18 @@ import { version } from '../version';
 
 /** What the server adds to the protocol for clients that ask with `?extensions=1`. */
 const extensions: readonly string[] = ['waiting', 'control', 'restarted'];
-const ownEvents = /^(waiting|restarted|interrupt|say(-.*)?)$/;
+const ownEvents = /^(waiting|restarted|behind|interrupt|resumable|resumed|not-resumed|say(-.*)?)$/;
 
-/** The metadata that clients with extensions get before everything else. */
-export function greeting({ info, voices }: Engine): unknown {
-  const abilities = [...(info.features?.includes('say') ? ['say'] : []), ...(voices ? ['voices'] : [])];
+/** The metadata that clients with extensions get before everything else; `resumes`: lost conversations are kept. */
+export function greeting({ info, voices }: Engine, resumes: boolean): unknown {
+  const abilities = [
+    ...(resumes ? ['resume'] : []),
+    ...(info.features?.includes('say') ? ['say'] : []),
+    ...(voices ? ['voices'] : []),
+  ];
   // An engine may know more of its machine than is the clients' business.
-  const { model, dialect, sampleRate, frameSamples, slots, trained, features, details } = info;
-  const told = { model, dialect, sampleRate, frameSamples, slots, trained, features, details };
+  const { model, dialect, sampleRate, frameSamples, slots, trained, features, keepsUp, details } = info;
+  const told = { model, dialect, sampleRate, frameSamples, slots, trained, features, keepsUp, details };
   return { server: 'moshi-js', version, extensions: [...extensions, ...abilities], ...told };
 }
 

@@ -1,4 +1,3 @@
-import { encodeMessage, type Message } from '@moshi/protocol';
 import type { WebSocket } from 'ws';
 
 /** What happens around an {@link Outbox}. */
@@ -30,10 +29,10 @@ export class Outbox {
     return this.#full;
   }
 
-  /** Sends one message; does nothing once the socket closes. */
-  send(message: Message): void {
+  /** Sends one encoded message; does nothing once the socket closes. */
+  send(message: Uint8Array): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
-    this.#socket.send(encodeMessage(message), { binary: true }, () => this.#sent());
+    this.#socket.send(message, { binary: true }, () => this.#sent());
     if (this.#full || this.#socket.bufferedAmount <= this.#options.limitBytes) return;
     this.#full = true;
     this.#options.onFull(true);

@@ -1,4 +1,7 @@
-/** Where a conversation is. It moves `waiting → prompting → live ⇄ paused → closing → closed`; restart leads back to `prompting`. */
+/**
+ * Where a conversation is. It moves `waiting → prompting → live ⇄ paused → closing → closed`; restart leads back to
+ * `prompting`, a lost connection from `live`, `paused` or that to `detached`, and back when the client returns.
+ */
 export type SessionState =
   | {
       /** In the line for a slot. */
@@ -17,6 +20,12 @@ export type SessionState =
   | {
       /** The client asked to pause: nothing is stepped, incoming audio is dropped. */
       name: 'paused';
+    }
+  | {
+      /** The connection was lost: nothing is stepped, the slot is held, and the client may come back. */
+      name: 'detached';
+      /** When that is over, as `Date.now()` tells time. */
+      until: number;
     }
   | {
       /** The close frame is on its way; the slot is being handed back. */

@@ -7,9 +7,13 @@ afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.close({ graceMs: 50 })));
 });
 
-/** A server on a free port of this machine, closed after the test. */
+/** A server on a free port of this machine, closed after the test; a lost connection ends its conversation unless `resumeMs` is given. */
 export async function serve(options: ServerOptions): Promise<Server> {
-  const server = await createServer({ port: options.server ? undefined : 0, ...options });
+  const server = await createServer({
+    port: options.server ? undefined : 0,
+    ...options,
+    limits: { resumeMs: 0, ...options.limits },
+  });
   servers.push(server);
   return server;
 }
