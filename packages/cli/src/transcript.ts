@@ -22,22 +22,31 @@ export interface Word {
   readonly start: number;
 }
 
-/** Puts fragments together into words: white space, wherever it stands, is what ends one. */
-export function toWords(fragments: readonly Fragment[]): Word[] {
-  const words: { text: string; start: number }[] = [];
-  let open = false;
-  for (const { text, time } of fragments) {
+/** Puts fragments together into words, as they come: white space, wherever it stands, is what ends one. */
+export class WordBuilder {
+  /** What was said so far; the last word may still grow. */
+  readonly words: Word[] = [];
+  #open = false;
+
+  push({ text, time }: Fragment): void {
     for (const piece of text.split(/(\s+)/)) {
       if (piece === '') continue;
-      if (/^\s/.test(piece)) open = false;
-      else if (open) words[words.length - 1]!.text += piece;
+      const last = this.words.at(-1);
+      if (/^\s/.test(piece)) this.#open = false;
+      else if (this.#open && last) this.words[this.words.length - 1] = { ...last, text: last.text + piece };
       else {
-        words.push({ text: piece, start: time });
-        open = true;
+        this.words.push({ text: piece, start: time });
+        this.#open = true;
       }
     }
   }
-  return words;
+}
+
+/** The words of fragments. */
+export function toWords(fragments: readonly Fragment[]): Word[] {
+  const builder = new WordBuilder();
+  for (const fragment of fragments) builder.push(fragment);
+  return builder.words;
 }
 
 /** What was said, as one clean line. */

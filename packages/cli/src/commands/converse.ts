@@ -11,27 +11,28 @@ import type { Host } from '../host';
 import { loadEngine } from '../loading';
 import { ProgressBar } from '../progress';
 import { toText, toWords } from '../transcript';
-import { addModelOptions, MODEL_FLAGS, MODEL_HELP, type ModelFlags, modelFlags, whole, within } from './options';
+import {
+  addModelOptions,
+  addPersonaOptions,
+  addServerOptions,
+  MODEL_FLAGS,
+  MODEL_HELP,
+  type ModelFlags,
+  modelFlags,
+  type TalkFlags,
+  talkOptions,
+  whole,
+  within,
+} from './options';
 
-interface ConverseFlags extends ModelFlags {
+interface ConverseFlags extends ModelFlags, TalkFlags {
   url?: string;
   model?: string;
   engine?: 'native' | 'loopback';
   threads?: number;
   text?: string;
   tail: number;
-  seed?: number;
-  textTemperature?: number;
-  textTopk?: number;
-  audioTemperature?: number;
-  audioTopk?: number;
-  voice?: string;
-  prompt?: string;
   say?: string[];
-  sayOnly?: boolean;
-  dialect?: ConversationOptions['dialect'];
-  insecure?: boolean;
-  key?: string;
   json?: boolean;
 }
 
@@ -57,35 +58,15 @@ export function addConverse(program: Command, host: Host): void {
   addModelOptions(command)
     .option('--threads <n>', 'threads of the model', whole(1, 256))
     .option('--text <out.json>', 'store the transcript: text, words with times, fragments, model, seed, metrics')
-    .option('--tail <seconds>', 'silence after the input, time for the model to finish', within(0, 3600), 0)
-    .option(
-      '--seed <n>',
-      'seed of the draws, for the same answer again (default: random, reported)',
-      whole(0, Number.MAX_SAFE_INTEGER),
-    )
-    .option('--text-temperature <t>', 'temperature of text tokens; 0 always takes the likeliest', within(0, 10))
-    .option('--text-topk <n>', 'text tokens to choose from', whole(0, 1_000_000))
-    .option('--audio-temperature <t>', 'temperature of audio tokens', within(0, 10))
-    .option('--audio-topk <n>', 'audio tokens to choose from', whole(0, 1_000_000))
-    .option('--voice <name>', 'voice, for models that have voices; see moshi voice list')
-    .option('--prompt <text>', 'role of the model in words, for models that take one')
+    .option('--tail <seconds>', 'silence after the input, time for the model to finish', within(0, 3600), 0);
+  addPersonaOptions(command)
     .option(
       '--say <text>',
       'let the model speak this, in its own voice; may be given several times. What does not fit beside the input makes OUT.wav longer',
       (text: string, before: string[] = []) => [...before, text],
     )
-    .option('--say-only', 'the model says nothing but what --say gives it')
-    .addOption(
-      new Option('--dialect <name>', 'server family').choices([
-        'auto',
-        'moshi',
-        'moshi-rust',
-        'personaplex',
-        'moshi-server',
-      ]),
-    )
-    .option('--insecure', 'accept any TLS certificate')
-    .option('--key <key>', 'key of a server that asks for one')
+    .option('--say-only', 'the model says nothing but what --say gives it');
+  addServerOptions(command)
     .option('--json', 'print one JSON object in place of words')
     .addHelpText('after', '\nExample:\n  $ moshi converse question.wav answer.wav --tail 5 --text answer.json --seed 1')
     .action((input: string, output: string, flags: ConverseFlags) => converse(host, input, output, flags));
@@ -106,9 +87,7 @@ async function converse(host: Host, input: string, output: string, flags: Conver
   if (flags.text !== undefined && resolve(flags.text) === resolve(output)) {
     throw new CliError(ExitCode.usage, '--text and OUT.wav are the same file: give the transcript a name of its own');
   }
-  if (flags.dialect === 'moshi-server' && flags.seed !== undefined) {
-    throw new CliError(ExitCode.usage, 'moshi-server takes no seed: leave out --seed');
-  }
+  const asked = talkOptions(flags);
   const wav = await parseInput(input, readWav);
   if (wav.pcm.length === 0) throw new CliError(ExitCode.input, `${input} has no sound in it: record it again`);
   for (const path of [output, ...(flags.text === undefined ? [] : [flags.text])]) await checkOutput(path);
@@ -120,7 +99,8 @@ async function converse(host: Host, input: string, output: string, flags: Conver
   const bar = new ProgressBar(host.stderr);
   const seconds = pcm.length / SAMPLE_RATE;
   const options: ConversationOptions = {
-    ...sampling(flags),
+    ...asked,
+    ...(flags.say && { say: flags.say }),
     seed,
     signal: host.signal,
     onReady: () => {
@@ -157,14 +137,6 @@ function prepare(wav: WavAudio, tailSeconds: number): Float32Array {
   const pcm = new Float32Array(sound.length + Math.round(tailSeconds * SAMPLE_RATE));
   pcm.set(sound);
   return pcm;
-}
-
-function sampling(flags: ConverseFlags): ConversationOptions {
-  const { textTemperature, textTopk: textTopK, audioTemperature, audioTopk: audioTopK } = flags;
-  const { voice, prompt, say, sayOnly, dialect, insecure } = flags;
-  const headers = flags.key === undefined ? undefined : { authorization: `Bearer ${flags.key}` };
-  const spoken = { voice, prompt, ...(say && { say }), ...(sayOnly && { sayOnly }) };
-  return { textTemperature, textTopK, audioTemperature, audioTopK, ...spoken, dialect, insecure, headers };
 }
 
 /** Our own model is surely at work while it reads its prompts, however slow this machine is. */

@@ -1,4 +1,6 @@
+import type { ConnectOptions } from '@moshi/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { CliError, ExitCode } from '../exit';
 import type { ModelChoice } from '../loading';
 
 /** A parser of whole numbers from `low` to `high` for an option. */
@@ -90,3 +92,62 @@ export function modelFlags(flags: ModelFlags): Partial<ModelChoice> {
 /** Words for `--voices`, which many commands have. */
 export const VOICES_HELP =
   "voices of yours besides the model's: a folder of .pt, .safetensors and sound files, or a voices.tgz";
+
+/** What {@link addPersonaOptions} and {@link addServerOptions} add. */
+export interface TalkFlags {
+  seed?: number;
+  textTemperature?: number;
+  textTopk?: number;
+  audioTemperature?: number;
+  audioTopk?: number;
+  voice?: string;
+  prompt?: string;
+  sayOnly?: boolean;
+  dialect?: ConnectOptions['dialect'];
+  insecure?: boolean;
+  key?: string;
+}
+
+/** Adds how the model draws, and who it is. */
+export function addPersonaOptions(command: Command): Command {
+  return command
+    .option(
+      '--seed <n>',
+      'seed of the draws, for the same answer again (default: random, reported)',
+      whole(0, Number.MAX_SAFE_INTEGER),
+    )
+    .option('--text-temperature <t>', 'temperature of text tokens; 0 always takes the likeliest', within(0, 10))
+    .option('--text-topk <n>', 'text tokens to choose from', whole(0, 1_000_000))
+    .option('--audio-temperature <t>', 'temperature of audio tokens', within(0, 10))
+    .option('--audio-topk <n>', 'audio tokens to choose from', whole(0, 1_000_000))
+    .option('--voice <name>', 'voice, for models that have voices; see moshi voice list')
+    .option('--prompt <text>', 'role of the model in words, for models that take one');
+}
+
+/** Adds how to reach a server. */
+export function addServerOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--dialect <name>', 'server family').choices([
+        'auto',
+        'moshi',
+        'moshi-rust',
+        'personaplex',
+        'moshi-server',
+      ]),
+    )
+    .option('--insecure', 'accept any TLS certificate')
+    .option('--key <key>', 'key of a server that asks for one');
+}
+
+/** What the flags ask of a connection; the seed is not among it. Throws when the server family takes no seed. */
+export function talkOptions(flags: TalkFlags): ConnectOptions {
+  const { textTemperature, textTopk: textTopK, audioTemperature, audioTopk: audioTopK } = flags;
+  const { voice, prompt, sayOnly, dialect, insecure } = flags;
+  if (dialect === 'moshi-server' && flags.seed !== undefined) {
+    throw new CliError(ExitCode.usage, 'moshi-server takes no seed: leave out --seed');
+  }
+  const headers = flags.key === undefined ? undefined : { authorization: `Bearer ${flags.key}` };
+  const persona = { voice, prompt, ...(sayOnly && { sayOnly }) };
+  return { textTemperature, textTopK, audioTemperature, audioTopK, ...persona, dialect, insecure, headers };
+}

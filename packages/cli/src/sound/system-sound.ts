@@ -1,0 +1,147 @@
+import {
+  type AudioDevice,
+  type AudioPlatform,
+  type DeviceList,
+  type InputOptions,
+  type InputPort,
+  type InputSink,
+  MoshiError,
+  type OutputOptions,
+  type OutputPort,
+  type OutputSink,
+} from '@moshi/client';
+import { listDevices, type NamedDevice } from './devices';
+import { findProgram } from './find-program';
+import { SystemInput } from './system-input';
+import { SystemOutput } from './system-output';
+import { openToolDrain, openToolInput } from './tool-ports';
+import type { FoundTool } from './tool-process';
+import { type SoundTool, soundTools } from './tools';
+
+/** Where {@link systemSound} looks. */
+export interface SystemSoundOptions {
+  /** Default: this process's. */
+  readonly platform?: NodeJS.Platform;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+type Side = 'input' | 'output';
+
+const NAMES = { input: 'microphone', output: 'loudspeaker' } as const;
+
+/**
+ * Microphone and loudspeaker through the programs that a system has for them. A device's id is its sound system and its
+ * name there, as `pulse:alsa_input.usb`.
+ */
+export class SystemSound implements AudioPlatform {
+  readonly #platform: NodeJS.Platform;
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor({ platform = process.platform, env = process.env }: SystemSoundOptions = {}) {
+    this.#platform = platform;
+    this.#env = env;
+  }
+
+  /** Throws `unsupported` with what to install when there is no program for this side. */
+  check(side: Side): void {
+    this.#found(side);
+  }
+
+  async openInput(options: InputOptions, sink: InputSink): Promise<InputPort> {
+    if (options.stream) throw new MoshiError('unsupported', 'a MediaStream is of browsers: leave out `stream`');
+    if (options.source === 'silence') {
+      const input = new SystemInput(sink, options);
+      input.hearSilence();
+      return input;
+    }
+    return this.#first('input', options.deviceId, (found, device) =>
+      openToolInput(found, device, { ...options, device: described('input', found.tool, device) }, sink),
+    );
+  }
+
+  openOutput(options: OutputOptions, sink: OutputSink): Promise<OutputPort> {
+    const open = (deviceId: string | undefined, lost: (error: MoshiError) => void) =>
+      this.#first('output', deviceId, (found, device) =>
+        openToolDrain(found, device, described('output', found.tool, device), lost),
+      );
+    return SystemOutput.open(open, options, sink);
+  }
+
+  async devices(): Promise<DeviceList> {
+    const [inputs, outputs] = await Promise.all([this.#list('input'), this.#list('output')]);
+    return { inputs, outputs, labelled: true, canChooseOutput: outputs.length > 1 };
+  }
+
+  /** Nothing tells of devices that come and go here. */
+  onDevices(): () => void {
+    return () => {};
+  }
+
+  #found(side: Side): FoundTool[] {
+    const tools = soundTools(this.#platform);
+    const wanted = side === 'input' ? tools.capture : tools.playback;
+    const found = wanted.flatMap((tool) => {
+      const path = findProgram(tool.program, this.#env, this.#platform);
+      return path === undefined ? [] : { tool, path, env: this.#env };
+    });
+    if (found.length > 0) return found;
+    const names = wanted.map(({ program }) => program).join(', ');
+    throw new MoshiError(
+      'unsupported',
+      `there is no program here for the ${NAMES[side]} (${names}): ${tools.cure}, or give --${side === 'input' ? 'in' : 'out'} FILE`,
+    );
+  }
+
+  /** Tries one tool after the other, as one may be there without the sound system it belongs to. */
+  async #first<T>(
+    side: Side,
+    deviceId: string | undefined,
+    open: (found: FoundTool, device: string | undefined) => Promise<T>,
+  ): Promise<T> {
+    const [, system, named] = /^([a-z]+):(.*)$/s.exec(deviceId ?? '') ?? [];
+    const name = named === 'default' ? undefined : named;
+    const failures: MoshiError[] = [];
+    for (const found of this.#found(side)) {
+      if (deviceId !== undefined && found.tool.system !== system) continue;
+      try {
+        return await open(found, name ?? (await this.#needed(found)));
+      } catch (error) {
+        failures.push(error as MoshiError);
+      }
+    }
+    const [first] = failures;
+    if (!first) throw new MoshiError('no-device', `there is no ${NAMES[side]} '${deviceId}': see --list-devices`);
+    const words = failures.map(({ message }) => message).join('; ');
+    throw new MoshiError(first.code, `no ${NAMES[side]} could be opened (${words})`, { cause: first });
+  }
+
+  /** A name for tools that know no default device. */
+  async #needed({ tool }: FoundTool): Promise<string | undefined> {
+    if (!tool.needsDevice) return undefined;
+    const [first] = await listDevices(tool.system, 'input', this.#platform, this.#env);
+    return first?.name;
+  }
+
+  async #list(side: Side): Promise<AudioDevice[]> {
+    let found: FoundTool[];
+    try {
+      found = this.#found(side);
+    } catch {
+      return [];
+    }
+    for (const { tool } of found) {
+      const named = await listDevices(tool.system, side, this.#platform, this.#env);
+      if (named.length > 0) return named.map((device) => toDevice(side, tool, device));
+    }
+    return [described(side, found[0]!.tool, undefined)];
+  }
+}
+
+function toDevice(kind: Side, { system }: SoundTool, { name, label, isDefault }: NamedDevice): AudioDevice {
+  return { id: `${system}:${name}`, label, kind, isDefault };
+}
+
+function described(kind: Side, tool: SoundTool, name: string | undefined): AudioDevice {
+  const isDefault = name === undefined;
+  return { id: `${tool.system}:${name ?? 'default'}`, label: name ?? `default ${NAMES[kind]}`, kind, isDefault };
+}

@@ -1,0 +1,111 @@
+import { type AudioDevice, type InputPort, type InputSink, MoshiError } from '@moshi/client';
+import { SAMPLE_RATE } from '@moshi/protocol';
+import { pcm16 } from '@moshi/protocol/audio';
+import { SystemInput } from './system-input';
+import type { Drain } from './system-output';
+import { type FoundTool, ToolProcess } from './tool-process';
+import type { SoundTool } from './tools';
+
+/** A microphone that works gives sound within a moment. */
+const FIRST_SOUND_MS = 5000;
+/** A player without a loudspeaker ends within this. */
+const SETTLE_MS = 250;
+/** What a player that does not read may make wait. */
+const MOST_WAITING_BYTES = SAMPLE_RATE * 4;
+
+/** Starts a program that records; resolves with its first sound. Rejects with MoshiError when it ends without any. */
+export async function openToolInput(
+  found: FoundTool,
+  name: string | undefined,
+  options: { readonly muted: boolean; readonly device: AudioDevice },
+  sink: InputSink,
+): Promise<InputPort> {
+  const running = new ToolProcess(found, name, 'input');
+  const { tool } = found;
+  const input = new SystemInput(sink, options, () => running.close());
+  const reader = new SampleReader(tool.format);
+  const heard = new Promise<void>((resolve) => {
+    running.child.stdout?.on('data', (bytes: Buffer) => {
+      resolve();
+      const pcm = reader.read(bytes);
+      if (pcm.length > 0) input.hear(pcm);
+    });
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<MoshiError>((resolve) => {
+    const words = `${tool.program}: it gave no sound for ${FIRST_SOUND_MS / 1000} s`;
+    timer = setTimeout(() => resolve(new MoshiError('no-device', words)), FIRST_SOUND_MS);
+  });
+  const failed = await Promise.race([heard, running.ended, late]);
+  clearTimeout(timer);
+  if (failed) {
+    await input.close();
+    throw failed;
+  }
+  void running.ended.then(({ message }) => input.lose(lost(`the microphone is gone (${message})`)));
+  return input;
+}
+
+/** Starts a program that plays. Rejects with MoshiError when it ends at once. */
+export async function openToolDrain(
+  found: FoundTool,
+  name: string | undefined,
+  device: AudioDevice,
+  onLost: (error: MoshiError) => void,
+): Promise<Drain> {
+  const running = new ToolProcess(found, name, 'output');
+  const { tool } = found;
+  let timer: NodeJS.Timeout | undefined;
+  const settled = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, SETTLE_MS);
+  });
+  const failed = await Promise.race([running.ended, settled]);
+  clearTimeout(timer);
+  if (failed) throw failed;
+  void running.ended.then(({ message }) => onLost(lost(`the loudspeaker is gone (${message})`)));
+  const { stdin } = running.child;
+  return {
+    device,
+    latencyMs: tool.latencyMs,
+    write(pcm) {
+      // It stands still: sound that came later would stay late for ever.
+      if (!stdin?.writable || stdin.writableLength > MOST_WAITING_BYTES) return;
+      stdin.write(tool.format === 'int16' ? pcm16.encode(pcm) : floats(pcm));
+    },
+    close: () => running.close(),
+  };
+}
+
+/** Samples out of bytes, which come cut anywhere. */
+class SampleReader {
+  readonly #size: number;
+  #rest = Buffer.alloc(0);
+
+  constructor(format: SoundTool['format']) {
+    this.#size = format === 'int16' ? 2 : 4;
+  }
+
+  read(bytes: Buffer): Float32Array {
+    const all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    const count = Math.floor(all.length / this.#size);
+    this.#rest = Buffer.from(all.subarray(count * this.#size));
+    if (this.#size === 2) return pcm16.decode(all.subarray(0, count * 2));
+    // Not every bit pattern is a sound.
+    return Float32Array.from({ length: count }, (_, i) => {
+      const sample = all.readFloatLE(i * 4);
+      return Number.isFinite(sample) ? sample : 0;
+    });
+  }
+}
+
+function floats(pcm: Float32Array): Buffer {
+  const bytes = Buffer.alloc(pcm.length * 4);
+  pcm.forEach((sample, i) => {
+    bytes.writeFloatLE(sample, i * 4);
+  });
+  return bytes;
+}
+
+function lost(message: string): MoshiError {
+  return new MoshiError('device-lost', message);
+}

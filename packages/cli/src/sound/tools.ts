@@ -1,0 +1,107 @@
+import { SAMPLE_RATE } from '@moshi/protocol';
+
+/** A program that brings sound from a microphone to its standard output, or from its standard input to a loudspeaker. */
+export interface SoundTool {
+  /** Which sound system it belongs to: the first half of a device's id. */
+  readonly system: 'pulse' | 'alsa' | 'sox' | 'ffmpeg';
+  readonly program: string;
+  /** Its arguments for a device by its own name, undefined for the default: 24 kHz mono, little-endian, as `format` says. */
+  args(device: string | undefined): string[];
+  readonly format: 'float32' | 'int16';
+  /** Milliseconds of sound it holds on the way, as it was told to. */
+  readonly latencyMs: number;
+  /** It knows no default device. */
+  readonly needsDevice?: boolean;
+}
+
+/** What one kind of system may have, the best first. */
+export interface SoundTools {
+  readonly capture: readonly SoundTool[];
+  readonly playback: readonly SoundTool[];
+  /** What to install when it has none of them. */
+  readonly cure: string;
+}
+
+const rate = String(SAMPLE_RATE);
+
+const PULSE_RAW = ['--raw', `--rate=${rate}`, '--channels=1', '--format=float32le'];
+const pulseDevice = (device: string | undefined) => (device === undefined ? [] : [`--device=${device}`]);
+
+// PipeWire has PulseAudio's programs, too, and reads and writes pipes more reliably through them than through its own.
+const parec: SoundTool = {
+  ...{ system: 'pulse', program: 'parec', format: 'float32', latencyMs: 20 },
+  args: (device) => [...PULSE_RAW, '--latency-msec=20', ...pulseDevice(device)],
+};
+const pacat: SoundTool = {
+  ...{ system: 'pulse', program: 'pacat', format: 'float32', latencyMs: 60 },
+  args: (device) => ['--playback', ...PULSE_RAW, '--latency-msec=60', ...pulseDevice(device)],
+};
+
+const alsaRaw = (device = 'default') => [
+  ...['-q', '-t', 'raw', '-f', 'S16_LE', '-r', rate, '-c', '1'],
+  ...['--period-time=20000', '--buffer-time=80000', '-D', device],
+];
+const arecord: SoundTool = {
+  ...{ system: 'alsa', program: 'arecord', format: 'int16', latencyMs: 20, args: alsaRaw },
+};
+const aplay: SoundTool = { ...{ system: 'alsa', program: 'aplay', format: 'int16', latencyMs: 80, args: alsaRaw } };
+
+const SOX_RAW = ['-t', 'raw', '-e', 'floating-point', '-b', '32', '-L', '-r', rate, '-c', '1', '-'];
+// Its own buffer holds 8 KiB otherwise, of any format.
+const SOX = ['-q', '--buffer', '1024'];
+
+/** `driver` names the device's kind where one is chosen. */
+function sox(driver: string): Pick<SoundTools, 'capture' | 'playback'> {
+  const place = (device: string | undefined) => (device === undefined ? ['-d'] : ['-t', driver, device]);
+  const tool = { system: 'sox', program: 'sox', format: 'float32' } as const;
+  return {
+    capture: [{ ...tool, latencyMs: 40, args: (device) => [...SOX, ...place(device), ...SOX_RAW] }],
+    playback: [{ ...tool, latencyMs: 80, args: (device) => [...SOX, ...SOX_RAW, ...place(device)] }],
+  };
+}
+
+const FFMPEG = ['-hide_banner', '-loglevel', 'error', '-fflags', 'nobuffer'];
+
+/** `input` is how ffmpeg names a microphone there. */
+function ffmpeg(input: (device: string | undefined) => string[]): SoundTool {
+  return {
+    ...{ system: 'ffmpeg', program: 'ffmpeg', format: 'float32', latencyMs: 40 },
+    args: (device) => [
+      ...['-nostdin', ...FFMPEG, ...input(device)],
+      ...['-ac', '1', '-ar', rate, '-f', 'f32le', '-flush_packets', '1', 'pipe:1'],
+    ],
+  };
+}
+
+// It plays on the default device alone.
+const ffplay: SoundTool = {
+  ...{ system: 'ffmpeg', program: 'ffplay', format: 'float32', latencyMs: 100 },
+  args: () => [
+    ...['-nodisp', '-autoexit', ...FFMPEG, '-flags', 'low_delay', '-probesize', '32', '-sync', 'ext'],
+    ...['-f', 'f32le', '-ar', rate, '-ch_layout', 'mono', '-i', 'pipe:0'],
+  ],
+};
+
+/** The tools of a system, `process.platform` as Node names it; everything that is not macOS or Windows is taken for a Linux. */
+export function soundTools(platform: NodeJS.Platform): SoundTools {
+  if (platform === 'darwin') {
+    const { capture, playback } = sox('coreaudio');
+    const microphone = ffmpeg((device = 'default') => ['-f', 'avfoundation', '-i', `:${device}`]);
+    return { capture: [...capture, microphone], playback: [...playback, ffplay], cure: 'brew install sox' };
+  }
+  if (platform === 'win32') {
+    const microphone = {
+      ...ffmpeg((device = '') => ['-f', 'dshow', '-audio_buffer_size', '20', '-i', `audio=${device}`]),
+      needsDevice: true,
+    };
+    const { capture, playback } = sox('waveaudio');
+    return { capture: [...capture, microphone], playback: [...playback, ffplay], cure: 'winget install sox' };
+  }
+  const { capture, playback } = sox('alsa');
+  const microphone = ffmpeg((device = 'default') => ['-f', 'pulse', '-i', device]);
+  return {
+    capture: [parec, arecord, ...capture, microphone],
+    playback: [pacat, aplay, ...playback, ffplay],
+    cure: 'apt-get install pulseaudio-utils',
+  };
+}

@@ -1,0 +1,257 @@
+import type { InputSink, MoshiError, OutputSink, OutputStatus } from '@moshi/client';
+import { compareEnvelopes, speechLike, tone } from '@moshi/client/testing';
+import { pcm16 } from '@moshi/protocol/audio';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { parseAlsa, parseAvFoundation, parseDirectShow, parsePulse } from '../src/sound/devices';
+import { fileInput, fileOutput } from '../src/sound/file-sound';
+import { SystemSound } from '../src/sound/system-sound';
+import { soundTools } from '../src/sound/tools';
+import { bytesToFloats, type FakeTools, fakeTools, floatBytes } from './support/fake-tools';
+
+const made: { remove?(): Promise<void>; close?(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const each of made.splice(0).reverse()) await (each.close ?? each.remove)?.call(each);
+});
+
+async function tools(scripts: Parameters<typeof fakeTools>[0]): Promise<FakeTools & { sound: SystemSound }> {
+  const found = await fakeTools(scripts);
+  made.push(found);
+  return { ...found, sound: new SystemSound({ platform: 'linux', env: found.env }) };
+}
+
+type Sound = Pick<SystemSound, 'openInput' | 'openOutput'>;
+
+async function listen(
+  sound: Pick<Sound, 'openInput'>,
+  options: { muted?: boolean; deviceId?: string; source?: 'silence' } = {},
+) {
+  let heard = new Float32Array(0);
+  const lost: MoshiError[] = [];
+  const sink: InputSink = {
+    samples(pcm) {
+      heard = Float32Array.from([...heard, ...pcm]);
+    },
+    lost: (error) => lost.push(error),
+    interrupted: () => {},
+  };
+  const port = await sound.openInput({ muted: false, ...options }, sink);
+  made.push(port);
+  return {
+    port,
+    lost,
+    heard: () => heard,
+    until: (samples: number) => vi.waitUntil(() => heard.length >= samples, 10_000),
+  };
+}
+
+async function play(sound: Pick<Sound, 'openOutput'>, options: { volume?: number; deviceId?: string } = {}) {
+  const statuses: OutputStatus[] = [];
+  const lost: MoshiError[] = [];
+  const sink: OutputSink = {
+    state: () => {},
+    status: (status) => statuses.push(status),
+    lost: (error) => lost.push(error),
+  };
+  const port = await sound.openOutput({ volume: 1, playout: {}, ...options }, sink);
+  made.push(port);
+  return { port, statuses, lost };
+}
+
+const RAW = ['--raw', '--rate=24000', '--channels=1', '--format=float32le'];
+
+describe('sound through the programs of the system', () => {
+  it('comes from the microphone as it was said, in whatever pieces', async () => {
+    const words = speechLike(1, 2);
+    const { sound, started } = await tools({ parec: { records: floatBytes(words) } });
+    const { port, heard, until } = await listen(sound);
+    await until(24_000);
+    expect(heard().subarray(0, 24_000)).toEqual(words);
+    expect(port.device).toEqual({ id: 'pulse:default', label: 'default microphone', kind: 'input', isDefault: true });
+    await port.close();
+    expect(await started('parec')).toEqual([[...RAW, '--latency-msec=20']]);
+  });
+
+  it('goes to the loudspeaker through the jitter buffer, with its volume', async () => {
+    const { sound, started, played } = await tools({ pacat: {} });
+    const { port, statuses } = await play(sound, { volume: 0.5, deviceId: 'pulse:usb' });
+    const words = speechLike(1.2, 3);
+    port.push(words, 0);
+    await vi.waitUntil(() => (statuses.at(-1)?.playedSeconds ?? 0) > 1.1, 10_000);
+    await vi.waitUntil(async () => (await played('pacat')).length > 1.2 * 96_000, 10_000);
+    await port.close();
+    const heard = bytesToFloats(await played('pacat'));
+    expect(compareEnvelopes(words, heard).correlation).toBeGreaterThan(0.95);
+    expect(Math.max(...heard)).toBeCloseTo(Math.max(...words) / 2, 1);
+    expect(await started('pacat')).toEqual([['--playback', ...RAW, '--latency-msec=60', '--device=usb']]);
+    const [{ time, atMs }] = statuses.filter(({ state }) => state === 'playing') as [OutputStatus];
+    expect(time).toBeGreaterThanOrEqual(0);
+    expect(atMs).toBeGreaterThan(0);
+  });
+
+  it('takes the 16 bits of ALSA where there is no PulseAudio, and tries what comes next where there is no server', async () => {
+    const words = tone(300, 0.5);
+    const { sound, started } = await tools({
+      parec: { fails: 'Connection failure: Connection refused' },
+      arecord: { records: pcm16.encode(words) },
+    });
+    const { heard, until } = await listen(sound);
+    await until(12_000);
+    expect(
+      heard()
+        .subarray(0, 12_000)
+        .every((sample, i) => Math.abs(sample - words[i]!) < 1e-4),
+    ).toBe(true);
+    expect(await started('parec')).toHaveLength(1);
+    const [args] = await started('arecord');
+    expect(args?.join(' ')).toBe(
+      '-q -t raw -f S16_LE -r 24000 -c 1 --period-time=20000 --buffer-time=80000 -D default',
+    );
+  });
+
+  it('says what each tool said when none works, and what to install when there is none', async () => {
+    const { sound } = await tools({
+      parec: { fails: 'Connection refused' },
+      arecord: { fails: 'audio open error: Device or resource busy' },
+    });
+    await expect(listen(sound)).rejects.toMatchObject({
+      code: 'no-device',
+      message:
+        'no microphone could be opened (parec: Connection refused; arecord: audio open error: Device or resource busy)',
+    });
+    await expect(listen(sound, { deviceId: 'alsa:hw:1' })).rejects.toMatchObject({ code: 'device-busy' });
+    await expect(listen(sound, { deviceId: 'sox:x' })).rejects.toMatchObject({
+      code: 'no-device',
+      message: expect.stringContaining('--list-devices'),
+    });
+    const none = (await tools({})).sound;
+    expect(() => none.check('input')).toThrow(
+      'there is no program here for the microphone (parec, arecord, sox, ffmpeg): apt-get install pulseaudio-utils, or give --in FILE',
+    );
+    await expect(play(none)).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('--out FILE'),
+    });
+    await (await listen(none, { source: 'silence' })).until(480);
+  });
+
+  it('hears silence at the same pace once the tool is gone, and plays on to nobody', async () => {
+    const loud = floatBytes(tone(440, 10));
+    const { sound } = await tools({
+      parec: { records: loud, fails: 'Stream error: Device gone', afterMs: 150 },
+      pacat: { fails: 'Stream error: Device gone', afterMs: 600 },
+    });
+    const { port, lost, heard, until } = await listen(sound);
+    await vi.waitUntil(() => lost.length > 0, 10_000);
+    expect(lost).toMatchObject([
+      { code: 'device-lost', message: expect.stringContaining('parec: Stream error: Device gone') },
+    ]);
+    expect(port.device).toBeUndefined();
+    const before = heard().length;
+    expect(Math.max(...heard())).toBeGreaterThan(0.4);
+    await until(before + 4800);
+    expect(
+      heard()
+        .subarray(before)
+        .every((sample) => sample === 0),
+    ).toBe(true);
+    const speaker = await play(sound);
+    await vi.waitUntil(() => speaker.lost.length > 0, 10_000);
+    expect(speaker.lost).toMatchObject([{ code: 'device-lost' }]);
+    speaker.port.push(tone(440, 0.5), 0);
+    await vi.waitUntil(() => (speaker.statuses.at(-1)?.playedSeconds ?? 0) >= 0.49, 10_000);
+  });
+
+  it('mutes without losing the pace', async () => {
+    const { sound } = await tools({ parec: { records: floatBytes(tone(440, 10)) } });
+    const { port, heard, until } = await listen(sound, { muted: true });
+    await until(4800);
+    expect(heard().every((sample) => sample === 0)).toBe(true);
+    expect(port.level).toBe(0);
+    port.setMuted(false);
+    await until(heard().length + 4800);
+    expect(Math.max(...heard())).toBeGreaterThan(0.4);
+    expect(port.level).toBeGreaterThan(0.8);
+  });
+
+  it('lists the devices by the names its programs take', async () => {
+    const list = (name: string) =>
+      `1\talsa_${name}.usb\tmodule\ts16le\tIDLE\n2\talsa_${name}.pci.monitor\tm\ts\tIDLE\n`;
+    const { sound } = await tools({
+      parec: {},
+      pacat: {},
+      pactl: `${list('input')}Default Source: alsa_input.usb\nDefault Sink: x\n`,
+    });
+    const { inputs, outputs } = await sound.devices();
+    expect(inputs).toEqual([{ id: 'pulse:alsa_input.usb', label: 'alsa_input.usb', kind: 'input', isDefault: true }]);
+    expect(outputs.map(({ id }) => id)).toContain('pulse:alsa_input.pci.monitor');
+    const other = (await tools({ sox: {} })).sound;
+    expect(await other.devices()).toMatchObject({ inputs: [{ id: 'sox:default' }], outputs: [{ id: 'sox:default' }] });
+    expect(await (await tools({})).sound.devices()).toMatchObject({ inputs: [], outputs: [] });
+  });
+});
+
+describe('the tools of other systems', () => {
+  it('get the arguments for one stream of 24 kHz floats', () => {
+    const commands = (platform: NodeJS.Platform) => {
+      const { capture, playback } = soundTools(platform);
+      return [...capture, ...playback].map(({ program, args }) => `${program} ${args('NAME').join(' ')}`);
+    };
+    const raw = '-t raw -e floating-point -b 32 -L -r 24000 -c 1 -';
+    expect(commands('darwin')).toEqual([
+      `sox -q --buffer 1024 -t coreaudio NAME ${raw}`,
+      'ffmpeg -nostdin -hide_banner -loglevel error -fflags nobuffer -f avfoundation -i :NAME -ac 1 -ar 24000 -f f32le -flush_packets 1 pipe:1',
+      `sox -q --buffer 1024 ${raw} -t coreaudio NAME`,
+      expect.stringContaining('-f f32le -ar 24000 -ch_layout mono -i pipe:0'),
+    ]);
+    expect(commands('win32')[0]).toBe(`sox -q --buffer 1024 -t waveaudio NAME ${raw}`);
+    expect(commands('win32')[1]).toContain('-f dshow -audio_buffer_size 20 -i audio=NAME');
+    expect(soundTools('win32').capture[1]?.needsDevice).toBe(true);
+  });
+
+  it('have their lists read', () => {
+    const info = 'Server Name: x\nDefault Sink: speakers\nDefault Source: mic\n';
+    expect(
+      parsePulse('0\tspeakers\tm\ts\tIDLE\n1\thdmi\tm\ts\tIDLE\n', info, 'sink').map(({ isDefault }) => isDefault),
+    ).toEqual([true, false]);
+    expect(
+      parseAlsa(
+        'null\n    Discard all samples\ndefault\n    Playback/recording\nplughw:CARD=USB,DEV=0\n    USB Audio\n    Direct\nhw:CARD=USB\n    x\n',
+      ),
+    ).toEqual([
+      { name: 'default', label: 'Playback/recording', isDefault: true },
+      { name: 'plughw:CARD=USB,DEV=0', label: 'USB Audio, Direct', isDefault: false },
+    ]);
+    const apple =
+      '[AVFoundation indev @ 0x1] AVFoundation video devices:\n[AVFoundation indev @ 0x1] [0] Camera\n' +
+      '[AVFoundation indev @ 0x1] AVFoundation audio devices:\n[AVFoundation indev @ 0x1] [0] Built-in Microphone\n';
+    expect(parseAvFoundation(apple)).toEqual([{ name: '0', label: 'Built-in Microphone', isDefault: true }]);
+    const windows = '[dshow @ 1] "Camera" (video)\n[dshow @ 1] "Microphone (Realtek)" (audio)\n';
+    expect(parseDirectShow(windows)).toEqual([
+      { name: 'Microphone (Realtek)', label: 'Microphone (Realtek)', isDefault: true },
+    ]);
+  });
+});
+
+describe('files in place of devices', () => {
+  it('are heard in real time, then silence; and take what would be heard, pauses included', async () => {
+    const words = speechLike(0.5, 4);
+    const ended = vi.fn();
+    const { heard, until } = await listen(fileInput(words, ended));
+    await until(14_400);
+    expect(heard().subarray(0, 12_000)).toEqual(words);
+    expect(
+      heard()
+        .subarray(12_000)
+        .every((sample) => sample === 0),
+    ).toBe(true);
+    expect(ended).toHaveBeenCalledTimes(1);
+    const parts: Float32Array[] = [];
+    const { port, statuses } = await play(fileOutput((pcm) => parts.push(pcm)));
+    await vi.waitUntil(() => parts.length > 3, 10_000);
+    port.push(words, 0);
+    await vi.waitUntil(() => (statuses.at(-1)?.playedSeconds ?? 0) >= 0.49, 10_000);
+    const all = Float32Array.from(parts.flatMap((part) => [...part]));
+    expect(all.subarray(0, 240).every((sample) => sample === 0)).toBe(true);
+    expect(compareEnvelopes(words, all).correlation).toBeGreaterThan(0.95);
+  });
+});
