@@ -67,10 +67,11 @@ describe('a scripted server', () => {
   });
 
   it('tells the place in line, and of trouble', async () => {
-    const server = scriptedServer((peer) => {
+    const server = scriptedServer(async (peer) => {
       peer.waiting(2);
       peer.waiting(1);
       peer.handshake();
+      await peer.expect('control');
       peer.sendRaw(Uint8Array.of(4, 1));
       peer.error('out of memory');
       peer.hangUp(1011);
@@ -79,6 +80,7 @@ describe('a scripted server', () => {
     const session = await join(server, { on: { waiting: ({ position }) => positions.push(position) } });
     const errors: string[] = [];
     session.on('error', ({ code }) => errors.push(code));
+    session.endTurn();
     expect((await next(session, 'closed')).error).toMatchObject({ code: 'closed' });
     expect(positions).toEqual([undefined, 2, 1]);
     expect(errors).toEqual(['malformed', 'server', 'closed']);
@@ -241,6 +243,25 @@ describe('a resuming server', () => {
     const third = dial(server, `&resume=${second.token()}&received=0`);
     await server.nextPeer();
     expect(third.got).toContain('not-resumed {"reason":"unknown"}');
+  });
+
+  it('has a client that comes back hear every word once', async () => {
+    const server = scriptedServer(stockServers.resuming());
+    const session = await connect(server.url, { transport: server.transport, reconnect: { delaysMs: [0] } });
+    const texts: string[] = [];
+    session.on('text', ({ text }) => texts.push(text));
+    const peer = await server.nextPeer();
+    peer.say('one two');
+    await vi.waitUntil(() => texts.length === 2);
+    peer.say('three');
+    peer.drop();
+    peer.say('four');
+    expect(await next(session, 'resumed')).toMatchObject({ replayedMessages: 2 });
+    (await server.nextPeer()).say('five');
+    await vi.waitUntil(() => texts.length === 5);
+    expect(texts).toEqual([' one', ' two', ' three', ' four', ' five']);
+    await session.close();
+    server.assertComplete();
   });
 
   it('keeps a conversation for its grace time', async () => {
