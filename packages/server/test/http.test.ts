@@ -68,7 +68,10 @@ describe('own routes', () => {
   it('tell the version, which is the package’s', async () => {
     const server = await serve({ engine: loopbackEngine() });
     const { body } = await ask(server, '/api/build_info');
-    expect(JSON.parse(body)).toMatchObject({ server: 'moshi-js', version, model: 'loopback' });
+    expect(JSON.parse(body)).toMatchObject({
+      ...{ server: 'moshi-js', version, model: 'loopback' },
+      ...{ dialect: 'loopback', trained: true, slots: 4 },
+    });
     expect(version).toBe(packageJson.version);
   });
 

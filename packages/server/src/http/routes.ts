@@ -92,7 +92,7 @@ export class Routes {
           server: 'moshi-js',
           version,
           node: process.version,
-          model: this.#engine.info.model,
+          ...this.#toldBeforeTalking(),
         });
         return;
     }
@@ -109,6 +109,12 @@ export class Routes {
     } else {
       sendText(response, 404, 'There is nothing here: the conversation is at /api/chat.');
     }
+  }
+
+  /** What the page shows before anybody talks; nothing that the metadata would not tell them. */
+  #toldBeforeTalking() {
+    const { model, dialect, trained, slots } = this.#engine.info;
+    return { model, dialect, trained, slots };
   }
 
   /** A browser asks whether a page of another origin may send its key in a header. */
