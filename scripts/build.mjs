@@ -8,6 +8,7 @@ import { checkTools, install, newest, ROOT, step } from './steps.mjs';
 const NATIVE = join(ROOT, 'packages', 'engine-cuda', 'native');
 // Each after those it needs; @moshi/opus is bundled into client and server.
 const PACKAGES = ['protocol', 'client', 'server', 'engine-cuda', 'cli'];
+const WEB = join(ROOT, 'packages', 'web');
 
 /** Arguments that tell the Makefile where Node-API's headers are: in npm packages, so nothing is downloaded. */
 export const NODE_API = `NODE_API=${['node-addon-api', 'node-api-headers/include']
@@ -37,6 +38,16 @@ export async function buildPackage(name) {
   await step(`build @moshi/${name}`, process.execPath, [tsup], { cwd: join(ROOT, 'packages', name) });
 }
 
+/** The page that the server ships; after the server, whose build empties the folder it goes to. */
+async function buildWeb() {
+  const page = join(ROOT, 'packages', 'server', 'dist', 'page', 'index.html');
+  const sources = ['src', 'index.html', 'build.mjs', 'package.json'].map((part) => join(WEB, part));
+  // Bundled as they were built.
+  sources.push(...['protocol', 'client'].map((name) => join(ROOT, 'packages', name, 'dist')));
+  if (existsSync(page) && statSync(page).mtimeMs > Math.max(...sources.map(newest))) return;
+  await step('build the page', process.execPath, [join(WEB, 'build.mjs')]);
+}
+
 /** A build without them runs on the CPU alone, so they are no reason to fail. */
 async function buildKernels() {
   if (await kernelsAreFresh()) return;
@@ -51,6 +62,7 @@ export async function build({ kernels = true, jobs = [] } = {}) {
   await make('build the native engine', 'addon', jobs);
   if (kernels) await buildKernels();
   for (const name of PACKAGES) await buildPackage(name);
+  await buildWeb();
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await build();

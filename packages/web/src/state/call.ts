@@ -1,12 +1,4 @@
-import {
-  connect,
-  type DeviceList,
-  listVoices,
-  MoshiError,
-  publishedVoices,
-  type Recording,
-  type Session,
-} from '@moshi/client';
+import type { DeviceList, Recording, Session } from '@moshi/client';
 import { batch, signal } from '@preact/signals';
 import type { PageAddress } from '../address';
 import { type Trouble, troubleOf } from '../words';
@@ -15,6 +7,9 @@ import type { Figures } from './figures';
 import { fetchServerInfo, readServerInfo, type ServerInfo } from './server-info';
 import { parametersOf, type Settings } from './settings';
 import type { SoundTools } from './sound-tools';
+
+/** The SDK, which is most of the page's bytes: fetched while the page is being looked at. */
+const sdk = () => import('@moshi/client');
 
 /** Where a call is. */
 export type Phase =
@@ -77,6 +72,7 @@ export class Call {
   async look(): Promise<void> {
     const { foreignHost, server } = this.#address;
     void this.refreshDevices();
+    const { publishedVoices } = await sdk();
     if (foreignHost !== undefined) {
       // A page may only ask its own server; the published names are those most others know.
       this.voices.value = publishedVoices;
@@ -110,9 +106,9 @@ export class Call {
     try {
       // Before connecting, so that nobody holds a place at the server while he reads the browser's question.
       if (mode === 'voice') letGo = await this.#tools.askForMicrophone(this.#settings());
-      if (stop.aborted) throw new MoshiError('aborted', 'the call was taken back');
       this.phase.value = { name: 'connecting' };
       const { workerAuthId, email } = this.#address;
+      const { connect } = await sdk();
       const session = await connect(this.#chatAddress(), {
         ...parametersOf(this.#settings()),
         ...(workerAuthId !== undefined && { workerAuthId }),
@@ -259,6 +255,7 @@ export class Call {
   }
 
   async #lookForVoices(): Promise<void> {
+    const { listVoices } = await sdk();
     try {
       const voices = await listVoices(this.#chatAddress());
       batch(() => {
@@ -268,7 +265,7 @@ export class Call {
     } catch (error) {
       this.voices.value = [];
       // A browser cannot read why a WebSocket was refused, but it can read this.
-      this.keyNeeded.value = error instanceof MoshiError && error.code === 'refused';
+      this.keyNeeded.value = (error as { code?: unknown }).code === 'refused';
     }
   }
 

@@ -17,7 +17,7 @@ export function Controls({ call }: { call: Call }) {
           on={call.muted.value}
           icon={call.muted.value ? 'muted' : 'microphone'}
           label="Mute"
-          name="Mute the microphone"
+          rest="the microphone"
           change={(on) => call.setMuted(on)}
         />
       ) : null}
@@ -60,7 +60,7 @@ function Record({ call }: { call: Call }) {
       icon={on ? 'stop' : 'record'}
       label="Record"
       extra={on ? clockTime((now - since) / 1000) : undefined}
-      name="Record both sides"
+      rest="both sides"
       kind="recording"
       change={(start) => void (start ? call.startRecording() : call.stopRecording())}
     />
@@ -71,26 +71,21 @@ interface ToggleProps {
   on: boolean;
   icon: Parameters<typeof Icon>[0]['name'];
   label: string;
-  /** What screen readers say; it does not change with the state, which they say themselves. */
-  name: string;
+  /** What follows the label for those who cannot see what it is about. */
+  rest: string;
   /** Beside the label, for the eye alone. */
   extra?: string;
   kind?: string;
   change: (on: boolean) => void;
 }
 
-function Toggle({ on, icon, label, name, extra, kind = '', change }: ToggleProps) {
+function Toggle({ on, icon, label, rest, extra, kind = '', change }: ToggleProps) {
   return (
-    <button
-      type="button"
-      class={`button toggle ${kind}`}
-      aria-pressed={on}
-      aria-label={name}
-      onClick={() => change(!on)}
-    >
+    <button type="button" class={`button toggle ${kind}`} aria-pressed={on} onClick={() => change(!on)}>
       <Icon name={icon} />
       <span>
         {label}
+        <span class="hidden"> {rest}</span>
         {extra !== undefined ? <span class="extra"> {extra}</span> : null}
       </span>
     </button>

@@ -27,7 +27,7 @@ export function Meters({ call }: { call: Call }) {
 
 function youNote(call: Call, live: boolean): string {
   if (!live) return '';
-  if (call.mode.value === 'text') return 'no microphone';
+  if (call.mode.value === 'text') return 'off';
   return call.muted.value ? 'muted' : '';
 }
 

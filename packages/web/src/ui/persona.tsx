@@ -14,8 +14,8 @@ export function PersonaCard({ page }: { page: Page }) {
     <section class="card persona" aria-labelledby="persona-title">
       <h2 id="persona-title">Persona</h2>
       {plain ? <p class="card-note">{plainNote(dialect)}</p> : null}
-      <label class="labelled" for="voice">
-        <span>Voice</span>
+      <div class="labelled">
+        <label for="voice">Voice</label>
         <select
           id="voice"
           class="field"
@@ -34,7 +34,7 @@ export function PersonaCard({ page }: { page: Page }) {
             </optgroup>
           ))}
         </select>
-      </label>
+      </div>
       <fieldset class="labelled">
         <legend>Role</legend>
         <div class="chips">

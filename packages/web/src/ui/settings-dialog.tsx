@@ -71,10 +71,11 @@ function Sampling({ settings, change }: { settings: Settings; change: (changes: 
       {samplingFields.map((field) => (
         <Slider key={field.name} field={field} settings={settings} change={change} />
       ))}
-      <label class="slider" for="seed">
-        <span>
-          Seed<small>The same one gives the same answers to the same sound.</small>
-        </span>
+      <div class="slider">
+        <label for="seed">
+          Seed
+          <small>The same one gives the same answers to the same sound.</small>
+        </label>
         <input
           id="seed"
           class="field"
@@ -89,7 +90,7 @@ function Sampling({ settings, change }: { settings: Settings; change: (changes: 
             change({ seed: isSeed(seed) ? seed : undefined });
           }}
         />
-      </label>
+      </div>
       <button
         type="button"
         class="button small"
@@ -115,11 +116,11 @@ function Slider({
   const value = settings.sampling[name] ?? byDefault;
   const { label, hint } = words[name];
   return (
-    <label class="slider" for={name}>
-      <span>
+    <div class="slider">
+      <label for={name}>
         {label}
         <small>{hint}</small>
-      </span>
+      </label>
       <input
         id={name}
         type="range"
@@ -130,7 +131,7 @@ function Slider({
         onInput={(event) => change(withSampling(settings, field, event.currentTarget.valueAsNumber))}
       />
       <output for={name}>{Number(value.toFixed(2))}</output>
-    </label>
+    </div>
   );
 }
 

@@ -27,8 +27,8 @@ export function SoundCard({ page }: { page: Page }) {
         />
       ) : null}
       {devices && !devices.labelled ? <p class="card-note">Their names show once the microphone is allowed.</p> : null}
-      <label class="labelled row" for="volume">
-        <span>Volume</span>
+      <div class="labelled row">
+        <label for="volume">Volume</label>
         <input
           id="volume"
           type="range"
@@ -43,7 +43,7 @@ export function SoundCard({ page }: { page: Page }) {
             call.setVolume(loud);
           }}
         />
-      </label>
+      </div>
     </section>
   );
 }
@@ -61,8 +61,8 @@ function Devices({ id, label, devices, chosen, choose }: DevicesProps) {
   const named = devices.filter((device) => !device.isDefault && device.label !== '');
   const there = named.some((device) => device.id === chosen);
   return (
-    <label class="labelled" for={id}>
-      <span>{label}</span>
+    <div class="labelled">
+      <label for={id}>{label}</label>
       <select
         id={id}
         class="field"
@@ -76,6 +76,6 @@ function Devices({ id, label, devices, chosen, choose }: DevicesProps) {
           </option>
         ))}
       </select>
-    </label>
+    </div>
   );
 }

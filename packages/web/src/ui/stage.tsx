@@ -57,7 +57,7 @@ function statusOf(phase: Phase, mode: 'voice' | 'text'): string {
     case 'waiting':
       return phase.position === undefined ? 'Moshi is getting ready' : `In line: number ${phase.position}`;
     case 'live':
-      return mode === 'voice' ? 'Live: just talk' : 'Live: type, and Moshi speaks';
+      return mode === 'voice' ? 'Live: just talk' : 'Live: just type';
     case 'reconnecting':
       return 'Connection lost: trying again';
     case 'ending':

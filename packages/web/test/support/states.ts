@@ -1,17 +1,22 @@
 import type { Page } from 'playwright-core';
 
 /** The handle of `fake-client.ts`, as far as states move it. */
-interface Fake {
+export interface Fake {
+  readonly url: string;
   hold: boolean;
   open(): void;
   options: { on: Record<string, (event: unknown) => void> };
   session: {
+    readonly said: readonly string[];
+    readonly interrupted: number;
     emit(name: string, event?: unknown): void;
     speaker: Side;
     microphone: Side;
   };
 }
 interface Side {
+  readonly muted: boolean;
+  readonly options: unknown;
   loudness: number;
   level: number;
   playout: unknown;
