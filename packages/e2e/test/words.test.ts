@@ -1,0 +1,47 @@
+import { speechLike } from '@moshi/client/testing';
+import { describe, expect, it } from 'vitest';
+import { speech } from '../support/conversation';
+import { findWords, speechSeconds, wordsIn } from '../support/words';
+
+/** The sound, so many milliseconds later and a little softer, with a noise under it. */
+function later(pcm: Float32Array, ms: number): Float32Array {
+  const out = new Float32Array(pcm.length + ms * 24);
+  for (let i = 0; i < out.length; i++) out[i] = 0.001 * Math.sin(i * i) + 0.7 * (pcm[i - ms * 24] ?? 0);
+  return out;
+}
+
+describe('words that are looked for in what was heard', async () => {
+  const said = await speech(0, 6);
+
+  it('are found where they are', () => {
+    const found = findWords(said, later(said, 340));
+    expect(found.length).toBeGreaterThan(4);
+    for (const { lagMs, likeness } of found) {
+      expect(lagMs).toBe(340);
+      expect(likeness).toBeGreaterThan(0.98);
+    }
+    expect(speechSeconds(later(said, 340))).toBeCloseTo(speechSeconds(said), 0);
+  });
+
+  it('are missed when they are not there', () => {
+    const words = wordsIn(said);
+    const { begin, end } = words[2]!;
+    const heard = later(said, 200);
+    heard.fill(0, begin * 240 + 4800, end * 240 + 4800);
+    const found = findWords(said, heard);
+    expect(found[2]!.likeness < 0.8 || found[2]!.lagMs !== 200).toBe(true);
+    expect(speechSeconds(heard)).toBeLessThan(speechSeconds(said) - 0.9 * ((end - begin) / 100));
+  });
+
+  it('make more speech when they are heard twice', () => {
+    const words = wordsIn(said);
+    const { begin, end } = words[2]!;
+    const twice = Float32Array.from([...said.subarray(0, end * 240), ...said.subarray(begin * 240)]);
+    expect(speechSeconds(twice)).toBeGreaterThan(speechSeconds(said) + 0.9 * ((end - begin) / 100));
+  });
+
+  it('are not found in other speech', () => {
+    const found = findWords(said, speechLike(8, 5));
+    expect(found.filter(({ likeness }) => likeness > 0.9).length).toBeLessThan(found.length / 2);
+  });
+});
