@@ -1,10 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { workletsAsTextInVite } from './packages/client/worklets.build.ts';
 
 const source = (name: string) => fileURLToPath(new URL(`./packages/${name}/src/index.ts`, import.meta.url));
 
 // Tests read the packages' sources, so a test run never depends on a stale build.
 export default defineConfig({
+  plugins: [workletsAsTextInVite],
   resolve: {
     alias: {
       '@moshi/protocol/audio': fileURLToPath(new URL('./packages/protocol/src/audio/index.ts', import.meta.url)),

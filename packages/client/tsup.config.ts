@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { defineConfig, type Options } from 'tsup';
 import { DECODER, OPUS, packageBuild } from '../../tsup.base';
+import { WORKLETS, workletsAsText } from './worklets.build';
 
 const entry = { index: 'src/index.ts', core: 'src/core.ts', testing: 'src/testing/index.ts' };
 
@@ -30,9 +31,9 @@ const plainString: EsbuildPlugin = {
 };
 
 /** What builds for elsewhere than Node have in common. */
-const forWeb: Options = { platform: 'browser', esbuildPlugins: [withoutNode, plainString] };
+const forWeb: Options = { platform: 'browser', esbuildPlugins: [withoutNode, plainString, workletsAsText] };
 
-/** One build for each kind of runtime; `#platform` in package.json is what makes them differ. */
+/** One build for each kind of runtime; `#platform` and `#audio` in package.json are what makes them differ. */
 function runtime(name: string, condition: string, format: 'esm' | 'cjs'): Options {
   return packageBuild({
     entry,
@@ -63,6 +64,18 @@ export default defineConfig([
   runtime('web', 'browser', 'esm'),
   runtime('web', 'browser', 'cjs'),
   runtime('workerd', 'workerd', 'esm'),
+  // As files, for pages whose policy allows no other scripts.
+  packageBuild({
+    entry: Object.fromEntries(WORKLETS.map((name) => [name, `src/worklets/${name}.ts`])),
+    format: ['esm'],
+    outDir: 'dist/worklets',
+    dts: false,
+    clean: false,
+    platform: 'browser',
+    splitting: false,
+    minify: true,
+    noExternal: [/.*/],
+  }),
   // For a plain <script>: globalThis.Moshi, and everything inside.
   {
     ...runtime('standalone', 'browser', 'esm'),

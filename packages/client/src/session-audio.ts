@@ -1,4 +1,4 @@
-import { openAudio } from '#platform';
+import { openAudio } from '#audio';
 import { PlatformMicrophone } from './audio/microphone';
 import type { AudioPlatform } from './audio/platform';
 import { PlatformSpeaker } from './audio/speaker';

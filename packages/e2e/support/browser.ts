@@ -40,7 +40,8 @@ export function switches(options: LaunchOptions = {}): string[] {
     '--no-sandbox',
     // Without a sound card only this sink makes an AudioContext's time pass.
     '--disable-audio-output',
-    `--autoplay-policy=${autoplay === 'free' ? 'no-user-gesture-required' : 'user-gesture-required'}`,
+    // As every Chromium is shipped; `user-gesture-required` would leave out Web Audio.
+    `--autoplay-policy=${autoplay === 'free' ? 'no-user-gesture-required' : 'document-user-activation-required'}`,
     ...(fakeDevices ? ['--use-fake-device-for-media-stream'] : []),
     ...(deny ? [] : ['--use-fake-ui-for-media-stream']),
     ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}${loop ? '' : '%noloop'}`] : []),

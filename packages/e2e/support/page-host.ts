@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { workletsAsText } from '../../client/worklets.build';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -83,6 +84,7 @@ async function bundle(entry: string): Promise<string> {
     write: false,
     format: 'esm',
     platform: 'browser',
+    plugins: [workletsAsText],
     target: 'es2022',
     // Named by libopus-wasm where it finds itself in Node, which it does not here.
     external: ['node:*'],

@@ -86,4 +86,3 @@ export const insecureFetch: Platform['insecureFetch'] = (url, { headers, signal 
 };
 
 /** Sound needs a browser. */
-export const openAudio: Platform['openAudio'] = () => undefined;

@@ -1,6 +1,3 @@
-import type { AudioPlatform } from '../audio/platform';
-import type { AudioOptions } from '../audio/types';
-
 /** What this package uses of a WebSocket object; the browser's, `ws`'s and undici's all fit. */
 export interface WebSocketLike {
   binaryType: string;
@@ -46,6 +43,4 @@ export interface Platform {
   onRefused(socket: WebSocketLike, listener: (refused: RefusedUpgrade) => void): void;
   /** As `fetch`, for a GET from a server with any TLS certificate. Rejects with {@link MoshiError} `unsupported`. */
   insecureFetch(url: URL, options: FetchOptions): Promise<Response>;
-  /** Microphones and loudspeakers of this machine; undefined where there is nothing to reach them with. */
-  openAudio(options: AudioOptions): AudioPlatform | undefined;
 }

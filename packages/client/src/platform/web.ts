@@ -22,5 +22,3 @@ export const onRefused: Platform['onRefused'] = () => undefined;
 export const insecureFetch: Platform['insecureFetch'] = async () => {
   throw new MoshiError('unsupported', 'only Node can ignore a certificate: leave out insecure');
 };
-
-export const openAudio: Platform['openAudio'] = () => undefined;

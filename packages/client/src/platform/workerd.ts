@@ -4,9 +4,6 @@ import type { Platform, RefusedUpgrade, WebSocketLike } from './types';
 
 export { insecureFetch } from './web';
 
-/** Workers have no sound. */
-export const openAudio: Platform['openAudio'] = () => undefined;
-
 export const openWebSocket: Platform['openWebSocket'] = (url, injected, { headers, insecure } = {}) => {
   if (insecure) throw new MoshiError('unsupported', 'a worker cannot accept bad certificates: leave out insecure');
   if (!injected) return new FetchedWebSocket(url, headers);

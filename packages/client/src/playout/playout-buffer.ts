@@ -125,6 +125,15 @@ export class PlayoutBuffer {
     this.#rest();
   }
 
+  get state(): PlayoutStatus['state'] {
+    return this.#state;
+  }
+
+  /** Samples that will never be heard, so far: whenever it grows, the time of what is played has jumped. */
+  get leftOut(): number {
+    return this.#trimmed + this.#dropped;
+  }
+
   get status(): PlayoutStatus {
     return {
       state: this.#state,
