@@ -1,4 +1,4 @@
-import type { AudioDevice, AudioOptions, DeviceList } from '@moshi/client';
+import type { AudioOptions } from '@moshi/client';
 import type { Settings } from './settings';
 import type { SoundTools } from './sound-tools';
 
@@ -24,7 +24,6 @@ export function browserSound(): SoundTools {
       return { context, ...(WORKLETS && { worklets: addresses(WORKLETS) }) } satisfies AudioOptions;
     },
     askForMicrophone,
-    devices,
     save,
   };
 }
@@ -39,20 +38,6 @@ async function askForMicrophone(settings: Settings): Promise<() => void> {
   });
   return () => {
     for (const track of stream.getTracks()) track.stop();
-  };
-}
-
-async function devices(): Promise<DeviceList> {
-  const all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-  const of = (kind: MediaDeviceKind, side: 'input' | 'output'): AudioDevice[] =>
-    all
-      .filter((device) => device.kind === kind && device.deviceId !== '')
-      .map(({ deviceId, label }) => ({ id: deviceId, label, kind: side, isDefault: deviceId === 'default' }));
-  return {
-    inputs: of('audioinput', 'input'),
-    outputs: of('audiooutput', 'output'),
-    labelled: all.some(({ label }) => label !== ''),
-    canChooseOutput: 'setSinkId' in AudioContext.prototype || 'setSinkId' in HTMLMediaElement.prototype,
   };
 }
 

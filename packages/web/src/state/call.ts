@@ -237,7 +237,8 @@ export class Call {
 
   async refreshDevices(): Promise<void> {
     try {
-      this.devices.value = await this.#tools.devices();
+      const { listDevices } = await sdk();
+      this.devices.value = await listDevices({ platform: this.#tools.platform });
     } catch {
       this.devices.value = undefined;
     }
@@ -357,7 +358,8 @@ export class Call {
       this.newConversation.value = undefined;
       this.captions.value = skipComing(this.captions.value);
       if (this.#address.textMode) this.mode.value = 'text';
-      if (error) this.trouble.value = troubleOf(error);
+      // What the server itself said of it is better than what its close code stands for.
+      if (error && this.trouble.value?.code !== 'server') this.trouble.value = troubleOf(error);
     });
   }
 

@@ -1,4 +1,4 @@
-import type { ConnectOptions, MoshiErrorCode, Session } from '@moshi/client';
+import type { ConnectOptions, DeviceList, MoshiErrorCode, Session } from '@moshi/client';
 
 // Stands in for @moshi/client in builds of the page that are looked at state by state: a test moves it from outside.
 
@@ -127,6 +127,16 @@ export async function connect(url: string, options: ConnectOptions): Promise<Ses
 export async function listVoices(): Promise<{ name: string }[]> {
   if (fake.voicesRefused) throw new MoshiError('refused', 'answered with HTTP 401: give the key the server asks for');
   return fake.voices.map((name) => ({ name }));
+}
+
+export async function listDevices(): Promise<DeviceList> {
+  const device = (kind: 'input' | 'output', id: string, label: string) => ({ id, label, kind, isDefault: false });
+  return {
+    inputs: [device('input', 'desk', 'Desk microphone'), device('input', 'headset', 'Headset (USB)')],
+    outputs: [device('output', 'headset', 'Headset (USB)')],
+    labelled: true,
+    canChooseOutput: true,
+  };
 }
 
 export const publishedVoices: readonly string[] = ['NATF0', 'NATM0'];
