@@ -157,6 +157,14 @@ describe('the built page', () => {
   });
 });
 
+it('a page is told before anybody talks what the model is, and whether the machine keeps up with it', async () => {
+  const engine = loopbackEngine();
+  const slow = { ...engine, info: { ...engine.info, keepsUp: false }, open: engine.open.bind(engine) };
+  const server = await serve({ engine: slow });
+  const { body } = await ask(server.address!.port, '/api/build_info');
+  expect(JSON.parse(body.toString())).toMatchObject({ model: 'loopback', dialect: 'loopback', slots: 4, keepsUp: false });
+});
+
 describe('what is at /', () => {
   const own: PageFiles = { owns: (path) => path === '/', answer: (_, response) => void response.end('built page') };
   const at = async (site: ConstructorParameters<typeof Routes>[3]) => {

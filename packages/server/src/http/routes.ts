@@ -113,8 +113,8 @@ export class Routes {
 
   /** What the page shows before anybody talks; nothing that the metadata would not tell them. */
   #toldBeforeTalking() {
-    const { model, dialect, trained, slots } = this.#engine.info;
-    return { model, dialect, trained, slots };
+    const { model, dialect, trained, slots, keepsUp } = this.#engine.info;
+    return { model, dialect, trained, slots, keepsUp };
   }
 
   /** A browser asks whether a page of another origin may send its key in a header. */

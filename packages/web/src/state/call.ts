@@ -1,70 +1,34 @@
-import type { DeviceList, Recording, Session } from '@moshi/client';
-import { batch, signal } from '@preact/signals';
+import type { Session } from '@moshi/client';
+import { batch } from '@preact/signals';
 import type { PageAddress } from '../address';
-import { type Trouble, troubleOf } from '../words';
+import { troubleOf } from '../words';
+import { CallSignals, type Mode } from './call-signals';
 import { addLine, addPiece, hearUntil, noCaptions, skipComing } from './captions';
-import type { Figures } from './figures';
-import { fetchServerInfo, readServerInfo, type ServerInfo } from './server-info';
+import { Recorder } from './recorder';
+import { fetchServerInfo, readServerInfo } from './server-info';
 import { parametersOf, type Settings } from './settings';
 import type { SoundTools } from './sound-tools';
 
 /** The SDK, which is most of the page's bytes: fetched while the page is being looked at. */
 const sdk = () => import('@moshi/client');
 
-/** Where a call is. */
-export type Phase =
-  | { readonly name: 'idle' }
-  /** The browser asks for the microphone. */
-  | { readonly name: 'asking' }
-  | { readonly name: 'connecting' }
-  /** In line, or the model reads its role. */
-  | { readonly name: 'waiting'; readonly position?: number }
-  | { readonly name: 'live' }
-  | { readonly name: 'reconnecting'; readonly attempt: number }
-  | { readonly name: 'ending' };
-
-/** How the user takes part: speaking, or typing with a microphone that hears silence. */
-export type Mode = 'voice' | 'text';
-
-/** A call with one server, as signals. The only part of the page that knows the SDK. */
-export class Call {
-  readonly phase = signal<Phase>({ name: 'idle' });
-  readonly mode = signal<Mode>('voice');
-  readonly captions = signal(noCaptions);
-  readonly figures = signal<Figures | undefined>(undefined);
-  readonly server = signal<ServerInfo>({});
-  readonly voices = signal<readonly string[] | undefined>(undefined);
-  readonly devices = signal<DeviceList | undefined>(undefined);
-  readonly muted = signal(false);
-  readonly speaker = signal<Session['speaker']['state']['status']>('off');
-  /** Whether the server can be given texts to say. */
-  readonly canSay = signal<boolean | undefined>(undefined);
-  readonly canInterrupt = signal(false);
-  /** When (`performance.now()`) the conversation began. */
-  readonly since = signal<number | undefined>(undefined);
-  readonly recordingSince = signal<number | undefined>(undefined);
-  readonly recorded = signal<{ readonly url: string; readonly name: string } | undefined>(undefined);
-  /** Milliseconds of speech that wait at a server slower than real time. */
-  readonly behindMs = signal(0);
-  readonly offline = signal(false);
-  readonly newConversation = signal<string | undefined>(undefined);
-  readonly keyNeeded = signal(false);
-  /** The last thing that went wrong and was not put away. */
-  readonly trouble = signal<Trouble | undefined>(undefined);
-
+/** A call with one server. The only part of the page that knows the SDK. */
+export class Call extends CallSignals {
+  readonly recorder: Recorder;
   readonly #address: PageAddress;
   readonly #tools: SoundTools;
   readonly #settings: () => Settings;
   #key: string | undefined;
   #session: Session | undefined;
-  #recording: Recording | undefined;
   #abort = new AbortController();
 
   constructor(address: PageAddress, settings: () => Settings, tools: SoundTools) {
+    super();
     this.#address = address;
     this.#settings = settings;
     this.#tools = tools;
     this.#key = address.key;
+    this.recorder = new Recorder(tools);
     this.mode.value = address.textMode ? 'text' : 'voice';
   }
 
@@ -199,22 +163,13 @@ export class Call {
 
   /** Begins to record both sides. */
   async startRecording(): Promise<void> {
-    await this.#try(async (session) => {
-      this.#recording = await session.record();
-      this.recordingSince.value = performance.now();
-    });
+    await this.#try((session) => this.recorder.start(session));
   }
 
   /** Ends the recording and gives it to the browser to save. */
   async stopRecording(): Promise<void> {
-    const recording = this.#recording;
-    this.#recording = undefined;
-    this.recordingSince.value = undefined;
-    if (!recording) return;
     try {
-      const wav = await recording.stop();
-      if (this.recorded.value) URL.revokeObjectURL(this.recorded.value.url);
-      this.recorded.value = this.#tools.save(wav);
+      await this.recorder.stop();
     } catch (error) {
       this.trouble.value = troubleOf(error);
     }
@@ -307,7 +262,6 @@ export class Call {
       this.phase.value = { name: 'live' };
       this.since.value = performance.now();
       this.canSay.value = session.extensions.has('say');
-      this.canInterrupt.value = true;
       this.captions.value = noCaptions;
     });
     session.on('text', (piece) => {
@@ -337,12 +291,13 @@ export class Call {
       this.offline.value = true;
     });
     session.on('error', (error) => {
-      this.trouble.value = troubleOf(error);
+      // What the server itself said of an end is better than what its close code stands for.
+      if (error.code !== 'closed' || this.trouble.value?.code !== 'server') this.trouble.value = troubleOf(error);
     });
-    session.on('closed', ({ error }) => this.#ended(session, error));
+    session.on('closed', () => this.#ended(session));
   }
 
-  #ended(session: Session, error: unknown): void {
+  #ended(session: Session): void {
     if (this.#session !== session) return;
     this.#session = undefined;
     void this.stopRecording();
@@ -351,15 +306,12 @@ export class Call {
       this.speaker.value = 'off';
       this.since.value = undefined;
       this.canSay.value = undefined;
-      this.canInterrupt.value = false;
       this.muted.value = false;
       this.figures.value = undefined;
       this.behindMs.value = 0;
       this.newConversation.value = undefined;
       this.captions.value = skipComing(this.captions.value);
       if (this.#address.textMode) this.mode.value = 'text';
-      // What the server itself said of it is better than what its close code stands for.
-      if (error && this.trouble.value?.code !== 'server') this.trouble.value = troubleOf(error);
     });
   }
 

@@ -1,5 +1,5 @@
 import { canGoOnTyping, newConversation, type Trouble } from '../words';
-import type { Mode, Phase } from './call';
+import type { Mode, Phase } from './call-signals';
 
 /** What the visitor can do about a notice. */
 export type NoticeAction = 'type-instead' | 'play-sound' | 'dismiss-trouble' | 'dismiss-new' | 'agree';

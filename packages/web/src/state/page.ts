@@ -1,6 +1,7 @@
 import { computed, effect, type ReadonlySignal, type Signal, signal } from '@preact/signals';
 import { type PageAddress, readAddress } from '../address';
-import { Call, type Mode } from './call';
+import { Call } from './call';
+import type { Mode } from './call-signals';
 import { type Notice, type NoticeAction, noticesOf } from './notices';
 import { defaultSettings, loadSettings, type Settings, type Store, saveSettings } from './settings';
 import type { SoundTools } from './sound-tools';

@@ -6,7 +6,7 @@ import { Icon } from './icons';
 /** What can be done in a call. */
 export function Controls({ call }: { call: Call }) {
   const { name } = call.phase.value;
-  const recorded = call.recorded.value;
+  const recorded = call.recorder.saved.value;
   const live = name === 'live' || name === 'reconnecting';
   if (!live && !recorded) return null;
   return (
@@ -34,7 +34,7 @@ export function Controls({ call }: { call: Call }) {
         </button>
       ) : null}
       {live ? <Record call={call} /> : null}
-      {recorded && call.recordingSince.value === undefined ? (
+      {recorded && call.recorder.since.value === undefined ? (
         <a class="button" href={recorded.url} download={recorded.name}>
           <Icon name="save" />
           <span>Save recording</span>
@@ -45,7 +45,7 @@ export function Controls({ call }: { call: Call }) {
 }
 
 function Record({ call }: { call: Call }) {
-  const since = call.recordingSince.value;
+  const since = call.recorder.since.value;
   const [now, setNow] = useState(0);
   useEffect(() => {
     if (since === undefined) return;

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { Call, Phase } from '../state/call';
+import type { Call } from '../state/call';
+import type { Phase } from '../state/call-signals';
 import type { Page } from '../state/page';
 import { clockTime } from '../words';
 import { FigureStrip } from './figures';
