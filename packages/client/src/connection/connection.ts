@@ -41,6 +41,7 @@ export class Connection {
   readonly #mailbox = new Mailbox();
   #opening: Opening | undefined;
   #openedAt: number | undefined;
+  #greets = false;
   #begun = false;
   #leaving = false;
   #over = false;
@@ -66,6 +67,11 @@ export class Connection {
     return this.#over;
   }
 
+  /** The socket has been open. */
+  get opened(): boolean {
+    return this.#openedAt !== undefined;
+  }
+
   /** Binary messages handed out that came after the handshake. */
   get received(): number {
     return this.#received;
@@ -76,12 +82,15 @@ export class Connection {
     return this.#transport.bufferedAmount;
   }
 
-  /** Connects; whatever goes wrong is told by `closed`. */
-  open(url: URL): void {
+  /**
+   * Connects; whatever goes wrong is told by `closed`. `answersMs`: how long the server may take to answer at all, where
+   * that is less than to be ready; `greets`: the open socket alone is no answer yet.
+   */
+  open(url: URL, { answersMs = 0, greets = false }: { answersMs?: number; greets?: boolean } = {}): void {
     const { handshakeTimeoutMs } = this.#options;
-    this.#opening = new Opening(handshakeTimeoutMs, () =>
-      this.fail(tooSlow(this.#url, this.#openedAt !== undefined, handshakeTimeoutMs)),
-    );
+    const firstMs = answersMs > 0 ? Math.min(answersMs, handshakeTimeoutMs || answersMs) : handshakeTimeoutMs;
+    this.#greets = greets;
+    this.#opening = new Opening(handshakeTimeoutMs, firstMs, (ms) => this.fail(tooSlow(this.#url, this.opened, ms)));
     try {
       this.#transport.open(url.href, {
         open: () => this.#onOpen(),
@@ -112,7 +121,7 @@ export class Connection {
     try {
       this.#end(BROKEN);
     } finally {
-      if (this.#openedAt === undefined) this.#transport.terminate();
+      if (!this.opened) this.#transport.terminate();
       else this.#hangUp(1000, '');
     }
   }
@@ -129,13 +138,14 @@ export class Connection {
   abandon(code: number, reason: string): void {
     this.#over = true;
     this.#opening?.stop();
-    if (this.#openedAt !== undefined) this.#transport.close(code, reason);
+    if (this.opened) this.#transport.close(code, reason);
     this.#transport.terminate();
   }
 
   #onOpen(): void {
-    if (this.#over || this.#openedAt !== undefined) return;
+    if (this.#over || this.opened) return;
     this.#openedAt = performance.now();
+    if (!this.#greets) this.#opening?.alive();
     this.#handlers.waiting({});
   }
 
@@ -199,7 +209,7 @@ export class Connection {
     return explainClose(close, {
       url: this.#url,
       dialect: this.peer.dialect,
-      opened: this.#openedAt !== undefined,
+      opened: this.opened,
       ready: this.#begun,
       personaMissing: this.#options.dialect === 'auto' && !this.#options.persona,
       msSinceOpen: performance.now() - (this.#openedAt ?? performance.now()),

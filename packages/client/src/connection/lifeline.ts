@@ -15,6 +15,8 @@ import { SentMessages } from './sent-messages';
 const CLOSE_SILENT = 4000;
 /** A connection that held for this long is no part of the trouble before it, even if nothing was said. */
 const SETTLED_MS = 30_000;
+/** Within this a server answers that is there at all: another attempt is better than a longer wait. */
+const ANSWERS_MS = 10_000;
 const LOST: ClosedEvent = { code: 1006, reason: '', clean: false };
 
 /** What a {@link Lifeline} tells its session. */
@@ -98,13 +100,13 @@ export class Lifeline {
     this.#unwatch = network?.watch({
       online: () => {
         this.#host.emit('online');
-        this.#reconnector?.hurry();
+        this.#hurry();
       },
       offline: () => {
         this.#reconnector?.offline();
         this.#host.emit('offline');
       },
-      visible: () => this.#reconnector?.hurry(),
+      visible: () => this.#hurry(),
     });
     const opened = new Promise<void>((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -185,13 +187,23 @@ export class Lifeline {
     return attempt;
   }
 
+  /** Something changed for the better: what was begun before may hang for long. */
+  #hurry(): void {
+    const { connection } = this.#attempt;
+    this.#reconnector?.hurry();
+    if (this.#state.status !== 'reconnecting' || connection !== this.#attempt.connection) return;
+    if (connection.opened || connection.over) return;
+    connection.abandon(1000, '');
+    this.#dialAgain();
+  }
+
   #dialAgain(): void {
     const { offer } = this.#peer;
     const asked = offer && { token: offer.token, received: this.#receivedBefore };
     const url = new URL(this.#options.url);
     for (const [name, value] of asked ? resumeQuery(asked) : []) url.searchParams.set(name, value);
     this.#attempt = this.#prepare(asked);
-    this.#attempt.connection.open(url);
+    this.#attempt.connection.open(url, { answersMs: ANSWERS_MS, greets: asked !== undefined });
   }
 
   #onWaiting(attempt: Attempt, event: WaitingEvent): void {

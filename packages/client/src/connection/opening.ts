@@ -7,19 +7,25 @@ const MESSAGE_OVERHEAD_BYTES = 64;
 /** The time until a connection can be used: how long the server may be silent, and how much it may send. */
 export class Opening {
   readonly #timeoutMs: number;
-  readonly #onTimeout: () => void;
+  readonly #onTimeout: (timeoutMs: number) => void;
   #bytes = 0;
   #timer: Timer | undefined;
 
-  constructor(timeoutMs: number, onTimeout: () => void) {
+  /** `firstMs`: how long it may take until the first sign of life. */
+  constructor(timeoutMs: number, firstMs: number, onTimeout: (timeoutMs: number) => void) {
     this.#timeoutMs = timeoutMs;
     this.#onTimeout = onTimeout;
-    this.#startTimer();
+    this.#startTimer(firstMs);
   }
 
-  /** Counts a message of the server, which is alive then; false when it sent more than a server would. */
+  /** The server gave a sign of life. */
+  alive(): void {
+    this.#startTimer(this.#timeoutMs);
+  }
+
+  /** Counts a message of the server; false when it sent more than a server would. */
   accept(bytes: number): boolean {
-    this.#startTimer();
+    this.alive();
     this.#bytes += bytes + MESSAGE_OVERHEAD_BYTES;
     return this.#bytes <= MAX_EARLY_BYTES;
   }
@@ -28,8 +34,8 @@ export class Opening {
     clearTimeout(this.#timer);
   }
 
-  #startTimer(): void {
+  #startTimer(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timer = startTimer(this.#onTimeout, this.#timeoutMs);
+    this.#timer = startTimer(() => this.#onTimeout(ms), ms);
   }
 }
