@@ -1,0 +1,356 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  type ConnectOptions,
+  connect,
+  defaultReconnectPolicy,
+  MoshiError,
+  type NetworkListener,
+  type NetworkMonitor,
+  type Session,
+  type SessionEvents,
+} from '../src/index';
+import { FakeTransport } from './support/fake-transport';
+import { opusPages } from './support/wire';
+
+const LOST = { code: 1006, clean: false };
+
+beforeEach(() => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** Waits, without any timer's help, until a connection is in use or given up. */
+async function settled(session: Session): Promise<void> {
+  while (session.state.status !== 'ready' && session.state.status !== 'closed') {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** A session whose every connection is a transport of the test's; the first is ready. */
+async function roaming(options: ConnectOptions = {}, metadata?: unknown) {
+  const transports: FakeTransport[] = [];
+  const connecting = connect('fake', {
+    transport: () => {
+      const transport = new FakeTransport();
+      transports.push(transport);
+      return transport;
+    },
+    ...options,
+  });
+  transports[0]!.accept();
+  if (metadata) transports[0]!.receive({ type: 'metadata', data: metadata });
+  if (metadata) offer(transports[0]!, 'first');
+  transports[0]!.receive({ type: 'handshake' });
+  const session = await connecting;
+  await new Promise<void>((resolve) => session.on('message', ({ type }) => type === 'handshake' && resolve()));
+  const log: [name: string, event: unknown][] = [];
+  for (const name of ['reconnecting', 'resumed', 'new-conversation', 'online', 'offline', 'error', 'closed'] as const) {
+    session.on(name, (event?: Parameters<SessionEvents[typeof name]>[0]) => log.push([name, event]));
+  }
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  return { session, transports, log, names: () => log.map(([name]) => name) };
+}
+
+const offer = (transport: FakeTransport, token: string) =>
+  transport.receive({ type: 'event', name: 'resumable', data: { token, graceMs: 15_000 } });
+
+/** The server takes the conversation up again. */
+async function takeUp(session: Session, transport: FakeTransport, notice: object): Promise<void> {
+  transport.accept();
+  transport.receive({ type: 'metadata', data: { extensions: ['resume'] } });
+  transport.receive({ type: 'event', name: 'resumed', data: notice });
+  offer(transport, 'next');
+  transport.receive({ type: 'handshake' });
+  await settled(session);
+}
+
+class FakeNetwork implements NetworkMonitor {
+  online = true;
+  listener: NetworkListener | undefined;
+  watch(listener: NetworkListener): () => void {
+    this.listener = listener;
+    return () => {
+      this.listener = undefined;
+    };
+  }
+  set(online: boolean): void {
+    this.online = online;
+    this.listener?.[online ? 'online' : 'offline']();
+  }
+}
+
+describe('the default policy', () => {
+  const context = { elapsedMs: 0, error: new MoshiError('closed', 'lost') };
+
+  it('waits longer and longer, 30 % more or less, and gives up after a minute', () => {
+    const delays = (policy = defaultReconnectPolicy()) =>
+      Array.from({ length: 8 }, (_, attempt) => policy.nextDelayMs({ ...context, attempt }));
+    expect(delays()).toEqual([0, 500, 1000, 2000, 4000, 5000, 5000, 5000]);
+    vi.mocked(Math.random).mockReturnValue(0);
+    expect(delays()[1]).toBeCloseTo(350);
+    vi.mocked(Math.random).mockReturnValue(1);
+    expect(delays()[1]).toBeCloseTo(650);
+    const { nextDelayMs } = defaultReconnectPolicy();
+    expect(nextDelayMs({ ...context, attempt: 3, elapsedMs: 59_999 })).not.toBeNull();
+    expect(nextDelayMs({ ...context, attempt: 3, elapsedMs: 60_000 })).toBeNull();
+  });
+
+  it.each([{ delaysMs: [] }, { delaysMs: [-1] }, { maxElapsedMs: Number.NaN }])('refuses %j', async (reconnect) => {
+    await expect(connect('fake', { reconnect })).rejects.toMatchObject({ code: 'bad-option' });
+  });
+});
+
+describe('a lost connection', () => {
+  it('is tried again as the policy says, which is told everything', async () => {
+    const nextDelayMs = vi.fn(({ attempt }) => (attempt < 2 ? 100 : null));
+    const { session, transports, log } = await roaming({ reconnect: { nextDelayMs } }, { extensions: [] });
+    transports[0]!.hangUp(LOST);
+    expect(session.state).toMatchObject({ status: 'reconnecting', attempt: 0, error: { code: 'closed' } });
+    expect(log).toMatchObject([['reconnecting', { attempt: 0, delayMs: 100 }]]);
+    vi.advanceTimersByTime(99);
+    expect(transports).toHaveLength(1);
+    vi.advanceTimersByTime(1);
+    expect(transports).toHaveLength(2);
+    vi.advanceTimersByTime(50);
+    transports[1]!.hangUp({ ...LOST, error: new Error('no route') });
+    vi.advanceTimersByTime(100);
+    transports[2]!.hangUp(LOST);
+    expect(nextDelayMs.mock.calls.map(([context]) => context)).toMatchObject([
+      { attempt: 0, elapsedMs: 0, error: { code: 'closed' }, graceMs: 15_000 },
+      { attempt: 1, elapsedMs: 150, error: { code: 'unreachable' } },
+      { attempt: 2, elapsedMs: 250, error: { code: 'unreachable' } },
+    ]);
+    // Given up: the session ends with what broke it.
+    expect(log.slice(-2)).toMatchObject([
+      ['error', { code: 'closed' }],
+      ['closed', { code: 1006, error: { code: 'closed' } }],
+    ]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it.each([
+    [1000, true],
+    [1008, true],
+    [1009, true],
+    [1005, true],
+  ])('is none when the server ends it with %d', async (code, clean) => {
+    const { session, transports } = await roaming();
+    transports[0]!.hangUp({ code, clean });
+    expect(session.state.status).toBe('closed');
+  });
+
+  it.each([1001, 1006, 1011, 1012, 1013])('is one when it ends with %d', async (code) => {
+    const { session, transports } = await roaming();
+    transports[0]!.hangUp({ code, clean: code !== 1006 });
+    expect(session.state.status).toBe('reconnecting');
+  });
+
+  it('is not tried again when the server refuses for good', async () => {
+    const { transports, log } = await roaming();
+    transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    transports[1]!.hangUp({ ...LOST, refused: { status: 401, text: 'a key is needed' } });
+    expect(log.at(-1)).toMatchObject(['closed', { error: { code: 'refused' } }]);
+  });
+
+  it('stays lost without a policy, with one transport, or when this side closes meanwhile', async () => {
+    const without = await roaming({ reconnect: false });
+    without.transports[0]!.hangUp(LOST);
+    expect(without.names()).toEqual(['error', 'closed']);
+    vi.useRealTimers();
+    const one = new FakeTransport();
+    const connecting = connect('fake', { transport: one });
+    one.shakeHands();
+    const session = await connecting;
+    const closed = new Promise((resolve) => session.once('closed', resolve));
+    one.hangUp(LOST);
+    expect(await closed).toMatchObject({ code: 1006 });
+    const closing = await roaming();
+    closing.transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    closing.transports[1]!.accept();
+    await closing.session.close();
+    expect(closing.transports[1]!.ended).toEqual(['close 1000', 'terminate']);
+    expect(closing.log.at(-1)).toEqual(['closed', { code: 1006, reason: '', clean: false }]);
+    closing.transports[1]!.receive({ type: 'handshake' });
+    expect(closing.session.state.status).toBe('closed');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is not tried for ever with a server that lets in and then fails', async () => {
+    const { session, transports, log } = await roaming({ reconnect: { delaysMs: [10, 20], maxElapsedMs: 60 } });
+    transports[0]!.receive({ type: 'text', text: 'hello' });
+    transports[0]!.hangUp({ code: 1011 });
+    for (let i = 1; session.state.status !== 'closed'; i++) {
+      vi.advanceTimersByTime(20);
+      transports[i]!.accept();
+      transports[i]!.receive({ type: 'handshake' });
+      transports[i]!.receive({ type: 'error', message: 'The engine failed.' });
+      await settled(session);
+      transports[i]!.hangUp({ code: 1011 });
+      vi.advanceTimersByTime(1);
+    }
+    const attempts = log.flatMap(([name, event]) => (name === 'reconnecting' ? [event] : []));
+    expect(attempts).toMatchObject([{ attempt: 0 }, { attempt: 1 }, { attempt: 2 }]);
+  });
+
+  it('gives way to another attempt when nobody answers', async () => {
+    const { transports, log } = await roaming();
+    transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    vi.advanceTimersByTime(10_000);
+    expect(log.at(-1)).toMatchObject(['reconnecting', { attempt: 1, error: { code: 'handshake-timeout' } }]);
+    vi.advanceTimersByTime(500);
+    transports[2]!.accept();
+    // A stock server may serve somebody else first.
+    vi.advanceTimersByTime(60_000);
+    expect(log.at(-1)).toMatchObject(['reconnecting', { attempt: 1 }]);
+  });
+
+  it('never speaks again', async () => {
+    const { session, transports, log } = await roaming();
+    transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    transports[1]!.accept();
+    transports[1]!.receive({ type: 'handshake' });
+    await settled(session);
+    const heard: unknown[] = [];
+    session.on('message', (message) => heard.push(message));
+    vi.advanceTimersByTime(1);
+    expect(heard).toEqual([{ type: 'handshake' }]);
+    const noted = log.length;
+    transports[0]!.receive({ type: 'text', text: 'from beyond' });
+    transports[0]!.hangUp(LOST);
+    expect(heard).toHaveLength(1);
+    expect(log).toHaveLength(noted);
+    expect(session.state).toEqual({ status: 'ready' });
+    transports[1]!.hangUp();
+  });
+});
+
+describe('a server that keeps conversations', () => {
+  it('is asked in the query, beside everything else, and only then', async () => {
+    const { session, transports, log } = await roaming({ voice: 'NATF2' }, { extensions: ['resume'] });
+    expect(session.resumable).toBe(true);
+    expect(transports[0]!.url).not.toMatch(/resume|received/);
+    transports[0]!.receive({ type: 'text', text: 'one' });
+    transports[0]!.receive({ type: 'event', name: 'anything' });
+    transports[0]!.receiveRaw(new Uint8Array(0));
+    transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    const { searchParams } = new URL(transports[1]!.url);
+    expect(Object.fromEntries(searchParams)).toMatchObject({ resume: 'first', received: '3', extensions: '1' });
+    expect(searchParams.get('voice_prompt')).toBe('NATF2.pt');
+    await takeUp(session, transports[1]!, { heard: 0, next: 4, replayed: 2 });
+    expect(log.at(-1)).toMatchObject(['resumed', { replayedMessages: 2, resentMs: 0, droppedMs: 0 }]);
+    vi.advanceTimersByTime(1);
+    transports[1]!.receive({ type: 'text', text: 'two' });
+    transports[1]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    expect(transports[2]!.url).toMatch(/resume=next&received=4/);
+  });
+
+  it('gets what it has not heard, on a stream that begins anew, and the messages it has not taken', async () => {
+    const { session, transports, log } = await roaming({}, { extensions: ['resume', 'control'] });
+    session.sendAudio(new Float32Array(960 * 10));
+    session.endTurn();
+    session.pause();
+    transports[0]!.hangUp(LOST);
+    session.sendAudio(new Float32Array(960));
+    vi.advanceTimersByTime(1);
+    await takeUp(session, transports[1]!, { heard: 960 * 7, next: 1, taken: 1 });
+    expect(log.at(-1)).toMatchObject(['resumed', { resentMs: 120, droppedMs: 0 }]);
+    // The headers, three pages unheard and one of the time between; then the message.
+    expect(transports[1]!.sent.map(({ type }) => type)).toEqual([...Array(5).fill('audio'), 'control']);
+    expect(transports[1]!.sent.at(-1)).toEqual({ type: 'control', action: 'pause' });
+    transports[1]!.hangUp();
+  });
+
+  it('that goes on with another message than the next is not believed', async () => {
+    const { session, transports, log } = await roaming({}, { extensions: ['resume'] });
+    transports[0]!.receive({ type: 'text', text: 'one' });
+    transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    await takeUp(session, transports[1]!, { heard: 0, next: 3 });
+    expect(log.at(-1)).toMatchObject(['closed', { error: { code: 'malformed' } }]);
+  });
+
+  it('goes on with the reply’s stream and clock', async () => {
+    const { session, transports } = await roaming({}, { extensions: ['resume'] });
+    const pages = await opusPages(2);
+    const times: number[] = [];
+    session.on('audio', ({ time, pcm }) => times.push(time, pcm.length));
+    for (const data of pages.slice(0, 3)) transports[0]!.receive({ type: 'audio', data });
+    transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    await takeUp(session, transports[1]!, { heard: 0, next: 4 });
+    vi.advanceTimersByTime(1);
+    for (const data of pages.slice(3)) transports[1]!.receive({ type: 'audio', data });
+    expect(times).toEqual([0, 960, 0.04, 960, 0.08, 960, 0.12, 960]);
+    expect(session.metrics).toMatchObject({ lostPackets: 0, reconnects: 1, resumes: 1 });
+    transports[1]!.hangUp();
+  });
+});
+
+describe('a stock server', () => {
+  it('begins a new conversation, on a clock that goes on, and is never asked for the old one', async () => {
+    const { session, transports, log } = await roaming();
+    const pages = await opusPages(1);
+    const times: number[] = [];
+    session.on('audio', ({ time }) => times.push(time));
+    for (const data of pages) transports[0]!.receive({ type: 'audio', data });
+    transports[0]!.hangUp(LOST);
+    session.sendAudio(new Float32Array(960));
+    vi.advanceTimersByTime(1);
+    expect(transports[1]!.url).toBe(transports[0]!.url);
+    transports[1]!.accept();
+    expect(session.state).toEqual({ status: 'waiting' });
+    transports[1]!.receive({ type: 'handshake' });
+    await settled(session);
+    expect(log.at(-1)).toMatchObject(['new-conversation', { reason: 'not-offered' }]);
+    // What was said to the one before is none of its business.
+    expect(transports[1]!.sent).toEqual([]);
+    vi.advanceTimersByTime(1);
+    for (const data of pages) transports[1]!.receive({ type: 'audio', data });
+    expect(times).toEqual([0, 0.04, 0.08, 0.12]);
+    expect(session.metrics).toMatchObject({ reconnects: 1, resumes: 0, droppedSeconds: 0.04 });
+    transports[1]!.hangUp();
+  });
+});
+
+describe('without a network', () => {
+  it('nothing is tried and nothing counts; it begins anew the moment there is one', async () => {
+    const network = new FakeNetwork();
+    const { transports, log, names } = await roaming({ network });
+    network.set(false);
+    transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(300_000);
+    expect(transports).toHaveLength(1);
+    network.set(true);
+    expect(transports).toHaveLength(2);
+    transports[1]!.hangUp(LOST);
+    expect(log.at(-1)).toMatchObject(['reconnecting', { attempt: 1 }]);
+    expect(names()).toEqual(['offline', 'reconnecting', 'online', 'reconnecting']);
+    vi.advanceTimersByTime(500);
+    network.set(false);
+    transports[2]!.hangUp(LOST);
+    // It failed for want of a network.
+    expect(log.at(-1)).toMatchObject(['reconnecting', { attempt: 1 }]);
+  });
+
+  it('is not waited for by who looks at the page again, and what hangs is begun anew', async () => {
+    const network = new FakeNetwork();
+    const { session, transports } = await roaming({ network, reconnect: { delaysMs: [60_000] } });
+    transports[0]!.hangUp(LOST);
+    network.listener!.visible();
+    expect(transports).toHaveLength(2);
+    network.listener!.online();
+    expect(transports).toHaveLength(3);
+    expect(transports[1]!.ended).toEqual(['terminate']);
+    await session.close();
+    expect(network.listener).toBeUndefined();
+  });
+});
