@@ -142,3 +142,81 @@ describe('AudioSender', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 });
+
+describe('AudioSender, over a lost connection', () => {
+  it('keeps what comes, and sends once more what the server has not heard, on a stream that begins anew', async () => {
+    const { sender, connection, dropped, pages } = await fakeSender(200, 2, 200);
+    for (let value = 1; value <= 6; value++) sender.push(page(value));
+    expect(pages()).toEqual([255, 1, 2, 3, 4, 5, 6]);
+    sender.halt();
+    sender.push(page(7));
+    expect(sender.bufferedMs).toBe(40);
+    const next = await connection();
+    expect(sender.resume(next.wire, next.stream, 4 * 960, true)).toEqual({ resentMs: 80, droppedMs: 0 });
+    expect(next.pages()).toEqual([255, 5, 6, 7]);
+    expect(sender.position).toBe(7 * 960);
+    sender.halt();
+    const third = await connection();
+    expect(sender.resume(third.wire, third.stream, 5 * 960, true)).toEqual({ resentMs: 80, droppedMs: 0 });
+    for (let value = 8; value <= 12; value++) sender.push(page(value));
+    expect(third.pages()).toEqual([255, 6, 7, 8, 9, 10, 11, 12]);
+    sender.halt();
+    // The last 200 ms are kept: of twelve pages the server has heard six, and one is gone.
+    const fourth = await connection();
+    expect(sender.resume(fourth.wire, fourth.stream, 6 * 960, true)).toEqual({ resentMs: 200, droppedMs: 40 });
+    expect(fourth.pages()).toEqual([255, 8, 9, 10, 11, 12]);
+    expect(dropped).toEqual([40]);
+  });
+
+  it('keeps to its limit, and lets the oldest go', async () => {
+    const { sender, connection, dropped } = await fakeSender(200, 2, 200);
+    for (let value = 1; value <= 4; value++) sender.push(page(value));
+    sender.halt();
+    for (let value = 5; value <= 10; value++) sender.push(page(value));
+    expect(dropped).toEqual([40]);
+    const next = await connection();
+    expect(sender.resume(next.wire, next.stream, 960, true)).toEqual({ resentMs: 0, droppedMs: 160 });
+    expect(next.pages()).toEqual([255, 6, 7, 8, 9, 10]);
+  });
+
+  it('does not send again what nobody wants, nor more than the server could have missed', async () => {
+    const { sender, connection, dropped } = await fakeSender(200, 2, 200);
+    for (let value = 1; value <= 3; value++) sender.push(page(value));
+    sender.halt();
+    const second = await connection();
+    expect(sender.resume(second.wire, second.stream, 960, false)).toEqual({ resentMs: 0, droppedMs: 80 });
+    sender.halt();
+    const third = await connection();
+    expect(sender.resume(third.wire, third.stream, 1_000_000, true)).toEqual({ resentMs: 0, droppedMs: 0 });
+    sender.halt();
+    sender.push(page(4));
+    const fourth = await connection();
+    sender.begin(fourth.wire, fourth.stream);
+    expect(fourth.pages()).toEqual([]);
+    expect(sender.position).toBe(0);
+    expect(dropped).toEqual([80, 40]);
+  });
+
+  it('drops whole pages, so that what comes then begins where a page would', async () => {
+    const { sender, transport, dropped } = await fakeSender(100);
+    transport.bufferedAmount = 1_000_000;
+    sender.push(new Float32Array(3000));
+    expect(dropped).toEqual([40]);
+    expect(sender.bufferedMs).toBe(85);
+  });
+
+  it('finishes on the next connection', async () => {
+    const { sender, connection } = await fakeSender();
+    sender.halt();
+    sender.push(page(1));
+    let finished = false;
+    const done = sender.finish().then(() => {
+      finished = true;
+    });
+    const next = await connection();
+    expect(finished).toBe(false);
+    sender.resume(next.wire, next.stream, 0, true);
+    await done;
+    expect(next.pages()).toEqual([255, 1, 0]);
+  });
+});
