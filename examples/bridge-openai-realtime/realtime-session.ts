@@ -151,7 +151,8 @@ export class RealtimeSession {
     const own = OPENAI_VOICES.has(voice) ? process.env.VOICE : voice;
     try {
       const persona = { voice: own || undefined, prompt: instructions || undefined };
-      const moshi = await connect(this.#moshiUrl, { ...persona, signal });
+      // Programs made for OpenAI expect an end, not a gap.
+      const moshi = await connect(this.#moshiUrl, { ...persona, reconnect: false, signal });
       if (signal.aborted) return undefined;
       moshi.on('text', ({ text }) => this.#onText(text));
       moshi.on('audio', ({ pcm }) => this.#onAudio(pcm));

@@ -48,6 +48,8 @@ class Call {
     const session = await connect(moshiUrl, {
       voice: parameters.voice || env.VOICE || undefined,
       prompt: parameters.prompt || env.PROMPT || undefined,
+      // A caller who hears nothing hangs up and calls again.
+      reconnect: false,
       signal,
     });
     this.#session = session;
