@@ -1,5 +1,7 @@
+import type { AudioPlatform } from '@moshi/client';
 import type { BenchOptions, BenchReport, Estimates, Hardware, InspectOptions, Outlook } from '@moshi/engine-cuda';
 import type { Engine } from '@moshi/server';
+import type { Keyboard } from './chat/keys';
 import type { ProgressStream } from './progress';
 
 /** What loading a model may be told. */
@@ -144,14 +146,18 @@ export interface VoiceList {
 
 /** Everything around a command that a test, or a program that embeds the commands, may want to replace. */
 export interface Host {
-  /** Results go here. */
-  readonly stdout: { write(text: string): unknown };
+  /** Results go here; `chat` draws on it when it is a terminal. */
+  readonly stdout: ProgressStream;
   /** Progress, logs and errors go here. */
   readonly stderr: ProgressStream;
   /** Ends the command as Ctrl+C does. Default: the process's SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   /** Loads the models' package. */
   readonly models: () => Promise<Models>;
+  /** Keys of `chat`, where it is a terminal. Default: the process's. */
+  readonly stdin?: Keyboard;
+  /** Microphone and loudspeaker of `chat`. Default: through the programs of this system. */
+  readonly sound?: AudioPlatform;
   /** Show stacks of errors. Default: `MOSHI_DEBUG=1`. */
   readonly debug: boolean;
 }

@@ -12,6 +12,7 @@ export {
   type WavOptions,
   writeWav,
 } from '@moshi/protocol/audio';
+export type { Keyboard } from './chat/keys';
 export { CodesError, type CodesFile, readCodes, writeCodes } from './codes';
 export type { BenchReport } from './commands/bench';
 export type { DoctorReport } from './commands/doctor';

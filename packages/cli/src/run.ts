@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { addBench } from './commands/bench';
+import { addChat } from './commands/chat';
 import { addCodec } from './commands/codec';
 import { addConverse } from './commands/converse';
 import { addDoctor } from './commands/doctor';
@@ -14,7 +15,7 @@ import { version } from './version';
 
 const EXIT_CODES = `
 Exit codes:
-  0    it worked (serve: it was stopped)
+  0    it worked (serve, chat: it was stopped)
   1    the work failed
   2    bad command, option or value
   3    something is wrong with the input file
@@ -36,6 +37,7 @@ export async function run(argv: readonly string[], host: Partial<Host> = {}): Pr
   const complete: Host = {
     stdout: process.stdout,
     stderr: process.stderr,
+    stdin: process.stdin,
     signal: interrupt.signal,
     models: loadModels,
     debug: /^(1|true|yes|on)$/i.test(process.env.MOSHI_DEBUG ?? ''),
@@ -53,7 +55,9 @@ export async function run(argv: readonly string[], host: Partial<Host> = {}): Pr
 
 function program(host: Host): Command {
   const command = new Command('moshi')
-    .description('Talk with full-duplex speech models: serve them, play recordings to them, encode and decode sound.')
+    .description(
+      'Talk with full-duplex speech models: serve them, talk and play recordings to them, encode and decode sound.',
+    )
     .version(version)
     .exitOverride()
     .configureOutput({
@@ -65,6 +69,7 @@ function program(host: Host): Command {
     .addHelpText('after', EXIT_CODES)
     .addHelpText('after', '\nExample:\n  $ moshi serve');
   addServe(command, host);
+  addChat(command, host);
   addConverse(command, host);
   addVoice(command, host);
   addCodec(command, host);

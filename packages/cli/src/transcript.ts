@@ -40,6 +40,12 @@ export class WordBuilder {
       }
     }
   }
+
+  /** Forgets all words but the first `count`; what comes next begins another one. */
+  cut(count: number): void {
+    this.words.length = Math.min(this.words.length, count);
+    this.#open = false;
+  }
 }
 
 /** The words of fragments. */

@@ -63,7 +63,7 @@ function tool({ records, fails, afterMs }: ToolScript, file: (kind: string) => s
       const due = Math.floor(((Date.now() - begin) / 1000) * rate);
       while (at + 1923 <= due) {
         const piece = Buffer.alloc(1923);
-        sound.copy(piece, 0, at, at + 1923);
+        if (at < sound.length) sound.copy(piece, 0, at, at + 1923);
         process.stdout.write(piece);
         at += 1923;
       }

@@ -1,0 +1,94 @@
+import type { Command } from 'commander';
+import { holdCall } from '../chat/call';
+import { PlainView } from '../chat/plain-view';
+import { describeDevices, findDevice, openSound } from '../chat/sound';
+import { TerminalView } from '../chat/terminal-view';
+import { CliError, ExitCode } from '../exit';
+import type { Host } from '../host';
+import { SystemSound } from '../sound/system-sound';
+import { addPersonaOptions, addServerOptions, type TalkFlags, talkOptions, within } from './options';
+
+interface ChatFlags extends TalkFlags {
+  in?: string;
+  out?: string;
+  tail: number;
+  input?: string;
+  output?: string;
+  microphone: boolean;
+  captions: boolean;
+  halfDuplex?: boolean;
+  listDevices?: boolean;
+}
+
+/** Where `moshi serve` listens. */
+const DEFAULT_URL = 'ws://localhost:8998';
+
+/** Adds `moshi chat`. */
+export function addChat(program: Command, host: Host): void {
+  const command = program
+    .command('chat')
+    .summary('talk with a model, by microphone and loudspeaker')
+    .description(
+      'Talks with the model of a server. What it says is written as it is heard; keys mute, make it say a text, interrupt it ' +
+        'and end the call. There is no echo cancellation in a terminal: use headphones, or --half-duplex.',
+    )
+    .argument('[url]', `server to talk to (default: ${DEFAULT_URL})`);
+  addPersonaOptions(command).option('--say-only', 'the model says nothing but what it is given to say');
+  addServerOptions(command)
+    .option('--in <in.wav>', 'a recording in place of the microphone, in real time; the call ends after it')
+    .option('--out <out.wav>', 'where the model goes in place of the loudspeaker, its first hour')
+    .option('--tail <seconds>', 'time for the model after --in', within(0, 3600), 3)
+    .option('--input <name>', 'microphone, by a part of its name')
+    .option('--output <name>', 'loudspeaker, by a part of its name')
+    .option('--list-devices', 'show microphones and loudspeakers, and end')
+    .option('--no-microphone', 'the model hears silence: for typing')
+    .option('--half-duplex', 'mute the microphone while the model speaks, for loudspeakers without headphones')
+    .option('--no-captions', 'do not write what the model says')
+    .addHelpText('after', '\nExample:\n  $ moshi chat wss://gpu-box:8998 --insecure --voice NATF2')
+    .action((url: string | undefined, flags: ChatFlags) => chat(host, url ?? DEFAULT_URL, flags));
+}
+
+async function chat(host: Host, url: string, flags: ChatFlags): Promise<void> {
+  checkFlags(flags);
+  const asked = talkOptions(flags);
+  if (flags.listDevices) {
+    host.stdout.write(await describeDevices(host.sound ?? new SystemSound()));
+    return;
+  }
+  const { platform, over, store } = await openSound(flags, host.sound);
+  const device = async (kind: 'input' | 'output', wanted: string | undefined) =>
+    wanted === undefined ? undefined : (await findDevice(platform, kind, wanted)).id;
+  const [inputId, outputId] = [await device('input', flags.input), await device('output', flags.output)];
+  const isTerminal = host.stdout.isTTY === true;
+  try {
+    await holdCall({
+      url,
+      connect: { ...asked, ...(flags.seed !== undefined && { seed: flags.seed }), audio: { platform } },
+      microphone: { deviceId: inputId, onDeviceLost: 'default', ...(!flags.microphone && { source: 'silence' }) },
+      speaker: { deviceId: outputId },
+      halfDuplex: flags.halfDuplex === true,
+      ...(isTerminal && host.stdin?.isTTY && { keyboard: host.stdin }),
+      signal: host.signal,
+      over,
+      open: (title) =>
+        isTerminal
+          ? new TerminalView(host.stdout, { title, captions: flags.captions })
+          : new PlainView(host, flags.captions),
+    });
+  } finally {
+    await store();
+  }
+}
+
+function checkFlags(flags: ChatFlags): void {
+  const pairs = [
+    ['--in', flags.in, '--input', flags.input],
+    ['--in', flags.in, '--no-microphone', flags.microphone ? undefined : ''],
+    ['--out', flags.out, '--output', flags.output],
+  ] as const;
+  for (const [one, file, other, device] of pairs) {
+    if (file !== undefined && device !== undefined) {
+      throw new CliError(ExitCode.usage, `${one} takes the place of a device: leave out ${other}`);
+    }
+  }
+}

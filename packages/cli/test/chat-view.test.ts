@@ -1,0 +1,194 @@
+import { describe, expect, it, vi } from 'vitest';
+import { Keys } from '../src/chat/keys';
+import { PlainView } from '../src/chat/plain-view';
+import { fit, fitEnd, printable, width } from '../src/chat/printable';
+import { TerminalView } from '../src/chat/terminal-view';
+import type { Figures } from '../src/chat/view';
+import { FakeKeyboard, FakeTerminal } from './support/terminal';
+
+const figures: Figures = {
+  ...{
+    user: 0.5,
+    model: 0.25,
+    silence: '',
+    seconds: 83,
+    answerMs: 420,
+    bufferedMs: 90,
+    missedMs: 0,
+    trouble: undefined,
+  },
+};
+
+function terminal(columns = 80) {
+  const screen = new FakeTerminal();
+  screen.columns = columns;
+  const view = new TerminalView(screen, { title: 'ws://localhost:8998', captions: true });
+  return { screen, view, lines: () => screen.shown.split('\n') };
+}
+
+describe('what a terminal shows', () => {
+  it('words are dim until they are heard, and bright while they are', () => {
+    const { view, lines } = terminal();
+    view.text(' Hel', 0.1);
+    view.text('lo there', 0.2);
+    view.figures(figures);
+    expect(lines()[0]).toBe('  ~Hello~ ~there~');
+    view.heard(0.1);
+    expect(lines()[0]).toBe('  *Hello* ~there~');
+    view.heard(0.2);
+    expect(lines()[0]).toBe('  Hello *there*');
+  });
+
+  it('levels, figures, keys, and what is wrong', () => {
+    const { view, lines } = terminal();
+    view.figures(figures);
+    expect(lines()).toEqual([
+      '',
+      '',
+      '  model █████░░░░░░░░░░░░░░░  1:23 · answers after 0.42 s · 90 ms buffered',
+      '  you   ██████████░░░░░░░░░░',
+      '~  ws://localhost:8998~',
+      '~  m mute · s say · space interrupt · q quit~',
+    ]);
+    view.figures({
+      ...figures,
+      user: 0,
+      silence: 'muted',
+      missedMs: 1200,
+      answerMs: undefined,
+      trouble: 'the connection is lost',
+    });
+    expect(lines().slice(2, 5)).toEqual([
+      '  model █████░░░░░░░░░░░░░░░  1:23 · 90 ms buffered · missed 1.2 s',
+      '  you   ░░░░░░░░░░░░░░░░░░░░  muted',
+      '*  the connection is lost*',
+    ]);
+    view.typing('Your order');
+    expect(lines().at(-1)).toBe('  *say:* Your order▏');
+  });
+
+  it('lines that were heard go up and stay, and a narrow window has no line too long', () => {
+    const { screen, view, lines } = terminal(30);
+    const words = 'one two three four five six seven eight nine ten eleven twelve thirteen'.split(' ');
+    for (const [i, word] of words.entries()) view.text(` ${word}`, i);
+    for (const i of words.keys()) view.heard(i);
+    view.note('a note that is far too long for this narrow window');
+    view.figures(figures);
+    expect(lines().slice(0, 5)).toEqual([
+      '  one two three four five six',
+      '  seven eight nine ten eleven',
+      '  twelve thirteen',
+      '~· a note that is far too lon…~',
+      '',
+    ]);
+    expect(lines().every((line) => width(line.replace(/[*~]/g, '')) <= 29)).toBe(true);
+    view.end();
+    expect(lines()).toHaveLength(4);
+    expect(screen.raw.startsWith('\x1b[?25l')).toBe(true);
+    expect(screen.raw.endsWith('\x1b[?25h')).toBe(true);
+  });
+
+  it('of what was cut off nothing is left, and the next word stands alone', () => {
+    const { view, lines } = terminal();
+    view.text(' heard com', 0);
+    view.heard(0);
+    view.text(' never', 1);
+    view.cut();
+    view.text('new', 2);
+    view.heard(2);
+    expect(lines()[0]).toBe('  heard com');
+    expect(lines()[1]).toBe('  *new*');
+  });
+
+  it('nothing a server sends acts on the terminal', () => {
+    const { screen, view } = terminal();
+    view.text(' \x1b[2J\x1b]0;gone\x07evil\u202e\u009b31m', 0);
+    view.note('\x1b[5mblink\nnext');
+    view.heard(0);
+    expect(printable('a\x1b[2J\u202e\u009bb\r\nc')).toBe('a[2Jb c');
+    const own = ['?25l', '?25h', 'K', 'J', '1m', '2m', '22m', ...'123456789'.split('').map((lines) => `${lines}A`)];
+    const rest = own.reduce((text, code) => text.replaceAll(`\x1b[${code}`, ''), screen.raw);
+    for (const character of '\x1b\u009b\x07\u202e') expect(rest).not.toContain(character);
+    expect(screen.shown).toContain('· [5mblink next');
+  });
+});
+
+describe('cells', () => {
+  it('are counted as terminals do', () => {
+    expect([width('abc'), width('日本'), width('👍🏽'), width('e\u0301'), width('')]).toEqual([3, 4, 2, 1, 0]);
+    expect([fit('abcdef', 4), fit('abc', 3), fit('日本語', 4), fitEnd('abcdef', 3), fitEnd('日本語', 4)]).toEqual([
+      ...['abc…', 'abc', '日…', 'def', '本語'],
+    ]);
+  });
+});
+
+describe('what a program reads', () => {
+  it('is a line for each sentence that was heard, and notes apart from it', () => {
+    const [stdout, stderr] = [vi.fn(), vi.fn()];
+    const view = new PlainView({ stdout: { write: stdout }, stderr: { write: stderr } }, true);
+    view.text(' Hello. How are you? I', 1);
+    expect(stdout).not.toHaveBeenCalled();
+    view.heard(1);
+    view.text(' am', 2);
+    view.text(' lost', 9);
+    view.heard(2);
+    view.note('in line,\x07 place 2');
+    view.cut();
+    view.end();
+    expect(stdout.mock.calls.flat()).toEqual(['Hello.\n', 'How are you?\n', 'I am\n']);
+    expect(stderr.mock.calls.flat()).toEqual(['moshi: in line, place 2\n']);
+  });
+});
+
+describe('keys', () => {
+  function typed() {
+    const log: string[] = [];
+    const keyboard = new FakeKeyboard();
+    const note = (name: string) => (text?: string) => void log.push(text === undefined ? name : `${name} ${text}`);
+    const [mute, interrupt, quit, say, typing] = ['mute', 'interrupt', 'quit', 'say', 'typing'].map(note);
+    const keys = new Keys(keyboard, { mute: mute!, interrupt: interrupt!, quit: quit!, say: say!, typing: typing! });
+    return { keyboard, keys, log };
+  }
+
+  it('are commands, and after s a text', () => {
+    const { keyboard, log } = typed();
+    keyboard.press('m x\x1b[A\x1bOPq');
+    expect(log.splice(0)).toEqual(['mute', 'interrupt', 'quit']);
+    keyboard.press('sm 👍🏽');
+    keyboard.press('\x7f\x1b[D!');
+    keyboard.press('\r');
+    expect(log.splice(0)).toEqual([
+      ...[
+        'typing ',
+        'typing m',
+        'typing m ',
+        'typing m 👍',
+        'typing m 👍🏽',
+        'typing m ',
+        'typing m !',
+        'typing',
+        'say m !',
+      ],
+    ]);
+    keyboard.press('sab\x15c\x1b');
+    keyboard.press('s\r');
+    keyboard.press('s\x03');
+    expect(log).toEqual([
+      ...['typing ', 'typing a', 'typing ab', 'typing ', 'typing c', 'typing'],
+      ...['typing ', 'typing', 'typing ', 'quit'],
+    ]);
+  });
+
+  it('may come in pieces of a character, and go back to the shell', () => {
+    const { keyboard, keys, log } = typed();
+    expect(keyboard.raw).toBe(true);
+    keyboard.press('s');
+    const [euro] = [Buffer.from('€')];
+    keyboard.emit('data', euro.subarray(0, 1));
+    keyboard.emit('data', euro.subarray(1));
+    expect(log.at(-1)).toBe('typing €');
+    keys.end();
+    keyboard.press('q');
+    expect([keyboard.raw, log.includes('quit')]).toEqual([false, false]);
+  });
+});
