@@ -45,8 +45,8 @@ describe('what a terminal shows', () => {
     expect(lines()).toEqual([
       '',
       '',
-      '  model █████░░░░░░░░░░░░░░░  1:23 · answers after 0.42 s · 90 ms buffered',
-      '  you   ██████████░░░░░░░░░░',
+      '  model ████░░░░░░░░░░░░  1:23 · answer 0.42 s · buffer 90 ms',
+      '  you   ████████░░░░░░░░',
       '~  ws://localhost:8998~',
       '~  m mute · s say · space interrupt · q quit~',
     ]);
@@ -59,8 +59,8 @@ describe('what a terminal shows', () => {
       trouble: 'the connection is lost',
     });
     expect(lines().slice(2, 5)).toEqual([
-      '  model █████░░░░░░░░░░░░░░░  1:23 · 90 ms buffered · missed 1.2 s',
-      '  you   ░░░░░░░░░░░░░░░░░░░░  muted',
+      '  model ████░░░░░░░░░░░░  1:23 · buffer 90 ms · missed 1.2 s',
+      '  you   ░░░░░░░░░░░░░░░░  muted',
       '*  the connection is lost*',
     ]);
     view.typing('Your order');

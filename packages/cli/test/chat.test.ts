@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike } from '@moshi/client/testing';
+import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike, tone } from '@moshi/client/testing';
 import { createServer, type Engine, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Host } from '../src/host';
@@ -57,6 +57,20 @@ function call(args: string[], audio: FakeAudio = fakeAudio(), host: Partial<Host
   return { terminal, keyboard, audio, ended, until, shows, stderr: () => stderr };
 }
 
+/** For how long a tone is heard. */
+function toneSeconds(pcm: Float32Array, hz: number): number {
+  let windows = 0;
+  for (let at = 0; at + 480 <= pcm.length; at += 480) {
+    let [re, im] = [0, 0];
+    for (let i = 0; i < 480; i++) {
+      re += pcm[at + i]! * Math.cos((2 * Math.PI * hz * i) / 24_000);
+      im += pcm[at + i]! * Math.sin((2 * Math.PI * hz * i) / 24_000);
+    }
+    if (Math.hypot(re, im) / 240 > 0.2) windows++;
+  }
+  return windows / 50;
+}
+
 describe('moshi chat in a terminal', () => {
   it('plays what it hears, and lights words up when they are heard', async () => {
     const words = speechLike(2, 6);
@@ -75,6 +89,7 @@ describe('moshi chat in a terminal', () => {
     expect(engine.opened).toMatchObject([{ voice: 'NATF2.pt', textSeed: 5, audioSeed: 5 }]);
     expect([talk.audio.openInputs, talk.audio.openOutputs, talk.keyboard.raw]).toEqual([0, 0, false]);
     expect(talk.stderr()).toBe('');
+    expect(talk.terminal.shown).toContain('~· use headphones');
   });
 
   it('mutes, and the model hears silence', async () => {
@@ -97,7 +112,7 @@ describe('moshi chat in a terminal', () => {
   it('lets the model say what is typed, and says when it cannot', async () => {
     const server = await serve(scriptedEngine({ stepsPerWord: 1 }));
     const talk = call([server.url]);
-    await talk.shows('m mute');
+    await talk.shows('0:00');
     talk.keyboard.press('sYour order has shipped.');
     await talk.shows('*say:* Your order has shipped.▏');
     talk.keyboard.press('\r');
@@ -105,7 +120,7 @@ describe('moshi chat in a terminal', () => {
     talk.keyboard.press('q');
     expect((await talk.ended).status).toBe(0);
     const deaf = call([(await serve()).url]);
-    await deaf.shows('model');
+    await deaf.shows('0:00');
     deaf.keyboard.press('sHello\r');
     await deaf.shows('it cannot be made to say that');
     deaf.keyboard.press('q');
@@ -151,6 +166,8 @@ describe('moshi chat in a terminal', () => {
     await first.shows('0:00');
     const second = call([server.url]);
     await second.shows('in line, place 1');
+    second.keyboard.press('sHello\r');
+    await second.shows('not yet');
     second.keyboard.press('\x03');
     expect((await second.ended).status).toBe(130);
     expect(second.stderr()).toBe('moshi: interrupted\n');
@@ -212,9 +229,10 @@ describe('moshi chat elsewhere', () => {
   });
 
   it('talks through the programs of the system', async () => {
-    const words = speechLike(3, 8);
+    // However busy the machine is, nothing of it is lost: it only comes later.
+    const melody = [400, 800, 1600].map((hz) => tone(hz, 0.6));
     const tools = await fakeTools({
-      parec: { records: floatBytes(words) },
+      parec: { records: floatBytes(Float32Array.from(melody.flatMap((part) => [...part]))) },
       pacat: {},
       pactl: '1\tusb\tm\n2\tbuiltin\tm\n',
     });
@@ -222,10 +240,16 @@ describe('moshi chat elsewhere', () => {
     const server = await serve();
     const stop = new AbortController();
     const running = moshi(['chat', server.url, '--input', 'usb', '--output', 'built'], { signal: stop.signal });
-    await vi.waitUntil(async () => (await tools.played('pacat')).length > 3.5 * 96_000, { timeout: 20_000 });
+    await vi.waitUntil(async () => (await tools.played('pacat')).length > 2.5 * 96_000, { timeout: 20_000 });
     stop.abort();
-    expect(await running).toEqual({ status: 0, stdout: '', stderr: '' });
-    expect(compareEnvelopes(words, bytesToFloats(await tools.played('pacat'))).correlation).toBeGreaterThan(0.9);
+    expect(await running).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: expect.stringMatching(/^moshi: use headphones.*\n$/),
+    });
+    const heard = bytesToFloats(await tools.played('pacat'));
+    const seconds = [400, 800, 1600].map((hz) => toneSeconds(heard, hz));
+    for (const each of seconds) expect(Math.abs(each - 0.6)).toBeLessThan(0.1);
     expect((await tools.started('parec'))[0]).toContain('--device=usb');
     expect((await tools.started('pacat'))[0]).toContain('--device=builtin');
     const list = await moshi(['chat', '--list-devices']);

@@ -4,6 +4,7 @@ import { pcm16 } from '@moshi/protocol/audio';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseAlsa, parseAvFoundation, parseDirectShow, parsePulse } from '../src/sound/devices';
 import { fileInput, fileOutput } from '../src/sound/file-sound';
+import { SystemOutput } from '../src/sound/system-output';
 import { SystemSound } from '../src/sound/system-sound';
 import { soundTools } from '../src/sound/tools';
 import { bytesToFloats, type FakeTools, fakeTools, floatBytes } from './support/fake-tools';
@@ -161,6 +162,39 @@ describe('sound through the programs of the system', () => {
     await vi.waitUntil(() => (speaker.statuses.at(-1)?.playedSeconds ?? 0) >= 0.49, 10_000);
   });
 
+  it('writes no more after a standstill than the loudspeaker has room for, so that nothing stays late', async () => {
+    const pieces: number[] = [];
+    const write = (pcm: Float32Array) => void pieces.push(pcm.length);
+    const drain = { device: undefined, latencyMs: 60, write, close: () => {} };
+    const sink = { state: () => {}, status: () => {}, lost: () => {} };
+    const port = await SystemOutput.open(async () => drain, { volume: 1, playout: {} }, sink);
+    made.push(port);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(pieces).toEqual([]);
+    port.push(speechLike(2), 0);
+    await vi.waitUntil(() => pieces.length > 0);
+    const until = performance.now() + 300;
+    while (performance.now() < until);
+    const before = pieces.length;
+    await vi.waitUntil(() => pieces.length > before);
+    expect(pieces[before]).toBe(1440);
+  });
+
+  it('asks whether there is a microphone again, as long as one is lost', async () => {
+    const { sound } = await tools({ parec: { records: floatBytes(tone(440, 10)), fails: 'gone', afterMs: 100 } });
+    const came = vi.fn();
+    const stop = sound.onDevices(came, 20);
+    const { lost } = await listen(sound);
+    expect(came).not.toHaveBeenCalled();
+    await vi.waitUntil(() => lost.length > 0, 10_000);
+    await vi.waitUntil(() => came.mock.calls.length > 1, 10_000);
+    await listen(sound);
+    stop();
+    came.mockClear();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(came).not.toHaveBeenCalled();
+  });
+
   it('mutes without losing the pace', async () => {
     const { sound } = await tools({ parec: { records: floatBytes(tone(440, 10)) } });
     const { port, heard, until } = await listen(sound, { muted: true });
@@ -199,7 +233,7 @@ describe('the tools of other systems', () => {
     const raw = '-t raw -e floating-point -b 32 -L -r 24000 -c 1 -';
     expect(commands('darwin')).toEqual([
       `sox -q --buffer 1024 -t coreaudio NAME ${raw}`,
-      'ffmpeg -nostdin -hide_banner -loglevel error -fflags nobuffer -f avfoundation -i :NAME -ac 1 -ar 24000 -f f32le -flush_packets 1 pipe:1',
+      'ffmpeg -nostdin -hide_banner -loglevel error -fflags nobuffer -probesize 32 -analyzeduration 0 -f avfoundation -i :NAME -ac 1 -ar 24000 -f f32le -flush_packets 1 pipe:1',
       `sox -q --buffer 1024 ${raw} -t coreaudio NAME`,
       expect.stringContaining('-f f32le -ar 24000 -ch_layout mono -i pipe:0'),
     ]);

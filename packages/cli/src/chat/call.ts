@@ -18,6 +18,8 @@ export interface CallOptions {
   readonly microphone: MicrophoneOptions;
   readonly speaker: SpeakerOptions;
   readonly halfDuplex: boolean;
+  /** A line for the user before the call begins. */
+  readonly advice?: string;
   /** Where keys come from, if there are any. */
   readonly keyboard?: Keyboard;
   /** Ends the call as Ctrl+C does. */
@@ -35,13 +37,14 @@ export async function holdCall(options: CallOptions): Promise<void> {
   const quit = new AbortController();
   const signal = AbortSignal.any([options.signal, quit.signal]);
   const view = options.open(options.url);
+  if (options.advice) view.note(options.advice);
   let call: Call | undefined;
   const keys =
     options.keyboard &&
     new Keys(options.keyboard, {
       mute: () => call?.mute(),
       interrupt: () => call?.interrupt(),
-      say: (text) => call?.say(text),
+      say: (text) => (call ? call.say(text) : view.note('not yet: the server is not ready')),
       typing: (text) => view.typing(text),
       quit: () => quit.abort(),
     });

@@ -3,7 +3,7 @@ import { fit, fitEnd, printable, width } from './printable';
 import { Screen, type Terminal } from './screen';
 import type { ChatView, Figures } from './view';
 
-const METER_CELLS = 20;
+const METER_CELLS = 16;
 /** Lines of what the model says that stay near the meters. */
 const CAPTION_LINES = 4;
 const MARGIN = '  ';
@@ -84,9 +84,9 @@ export class TerminalView implements ChatView {
         : `${MARGIN}${bold('say:')} ${fitEnd(printable(this.#typing), columns - 9)}▏`;
     if (!this.#figures) return [dim(line(`${MARGIN}${this.#title}`)), last];
     const { user, model, silence, seconds, answerMs, bufferedMs, missedMs, trouble } = this.#figures;
-    const delay = answerMs === undefined ? '' : ` · answers after ${(answerMs / 1000).toFixed(2)} s`;
+    const delay = answerMs === undefined ? '' : ` · answer ${(answerMs / 1000).toFixed(2)} s`;
     const missed = missedMs >= 50 ? ` · missed ${(missedMs / 1000).toFixed(1)} s` : '';
-    const figures = `${minutes(seconds)}${delay} · ${Math.round(bufferedMs)} ms buffered${missed}`;
+    const figures = `${minutes(seconds)}${delay} · buffer ${Math.round(bufferedMs)} ms${missed}`;
     return [
       line(`${MARGIN}model ${meter(model)}  ${figures}`),
       line(`${MARGIN}you   ${meter(user)}  ${silence}`.trimEnd()),

@@ -23,6 +23,8 @@ interface ChatFlags extends TalkFlags {
 /** Where `moshi serve` listens. */
 const DEFAULT_URL = 'ws://localhost:8998';
 
+const HEADPHONES = 'use headphones: the microphone hears what the loudspeaker plays (else --half-duplex)';
+
 /** Adds `moshi chat`. */
 export function addChat(program: Command, host: Host): void {
   const command = program
@@ -59,6 +61,7 @@ async function chat(host: Host, url: string, flags: ChatFlags): Promise<void> {
   const device = async (kind: 'input' | 'output', wanted: string | undefined) =>
     wanted === undefined ? undefined : (await findDevice(platform, kind, wanted)).id;
   const [inputId, outputId] = [await device('input', flags.input), await device('output', flags.output)];
+  const hasDevices = flags.in === undefined && flags.out === undefined && flags.microphone;
   const isTerminal = host.stdout.isTTY === true;
   try {
     await holdCall({
@@ -67,6 +70,7 @@ async function chat(host: Host, url: string, flags: ChatFlags): Promise<void> {
       microphone: { deviceId: inputId, onDeviceLost: 'default', ...(!flags.microphone && { source: 'silence' }) },
       speaker: { deviceId: outputId },
       halfDuplex: flags.halfDuplex === true,
+      ...(!flags.halfDuplex && hasDevices && { advice: HEADPHONES }),
       ...(isTerminal && host.stdin?.isTTY && { keyboard: host.stdin }),
       signal: host.signal,
       over,

@@ -4,19 +4,23 @@ import { Metronome } from './metronome';
 import { SystemInput } from './system-input';
 import { SystemOutput } from './system-output';
 
+/** A standstill of this process is none of the conversation: nobody waits for a file. */
+const MOST_AT_ONCE_MS = 60;
+
 /** A recording in place of the microphone, in real time; then silence. 24 kHz mono. `ended` is called after its last sample. */
 export function fileInput(pcm: Float32Array, ended: () => void): Pick<AudioPlatform, 'openInput'> {
   return {
     async openInput(options, sink) {
       let at = 0;
-      const clock = new Metronome(SAMPLE_RATE, (samples) => {
+      const hear = (samples: number) => {
         const block = new Float32Array(samples);
         block.set(pcm.subarray(at, at + samples));
         const isLast = at < pcm.length && at + samples >= pcm.length;
         at += samples;
         input.hear(block);
         if (isLast) ended();
-      });
+      };
+      const clock = new Metronome(SAMPLE_RATE, hear, MOST_AT_ONCE_MS);
       const input = new SystemInput(sink, options, () => clock.stop());
       return input;
     },

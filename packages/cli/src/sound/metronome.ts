@@ -1,18 +1,21 @@
 const TICK_MS = 10;
-/** A process that slept longer goes on from where it woke up. */
-const MOST_AT_ONCE_MS = 500;
 
-/** Calls with how many samples have become due, about every 10 ms, so that in the long run none is missing however late timers are. */
+/**
+ * Calls with how many samples have become due, about every 10 ms, so that in the long run none is missing however late timers
+ * are. A process that stood still for longer than `mostAtOnceMs` goes on from where it woke up.
+ */
 export class Metronome {
   readonly #rate: number;
   readonly #due: (samples: number) => void;
+  readonly #most: number;
   readonly #timer: NodeJS.Timeout;
   #startedAt = performance.now();
   #given = 0;
 
-  constructor(samplesPerSecond: number, due: (samples: number) => void) {
+  constructor(samplesPerSecond: number, due: (samples: number) => void, mostAtOnceMs = 500) {
     this.#rate = samplesPerSecond;
     this.#due = due;
+    this.#most = Math.round((mostAtOnceMs / 1000) * samplesPerSecond);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -22,9 +25,8 @@ export class Metronome {
 
   #tick(): void {
     const owed = this.#owed();
-    const most = (MOST_AT_ONCE_MS / 1000) * this.#rate;
-    if (owed > most) this.#startedAt += ((owed - most) / this.#rate) * 1000;
-    const samples = Math.min(owed, most);
+    const samples = Math.min(owed, this.#most);
+    this.#startedAt += ((owed - samples) / this.#rate) * 1000;
     this.#given += samples;
     if (samples > 0) this.#due(samples);
   }

@@ -11,15 +11,17 @@ import { SAMPLE_RATE } from '@moshi/protocol';
 import { Metronome } from './metronome';
 
 const STATUS_MS = 50;
+/** Timers come late by as much on a busy machine. */
+const LEAST_ROOM_MS = 60;
 /** A step in volume would click. */
 const RAMP_SAMPLES = SAMPLE_RATE / 50;
 
 /** Where sound goes in the end. */
 export interface Drain {
   readonly device: AudioDevice | undefined;
-  /** Milliseconds from `write` until it is heard. */
+  /** Milliseconds from `write` until it is heard: so much it holds. */
   readonly latencyMs: number;
-  /** Gets every sample in real time, silence included, from the first sound on; with `fromStart`, from the beginning. */
+  /** It gets everything from the beginning, silence, too; others from the first sound on. */
   readonly fromStart?: boolean;
   write(pcm: Float32Array): void;
   close(): Promise<void> | void;
@@ -120,7 +122,11 @@ export class SystemOutput implements OutputPort {
     await drain?.close();
   }
 
-  #play(samples: number): void {
+  #play(due: number): void {
+    const drain = this.#drain;
+    // A loudspeaker that ran dry has been silent for the rest: to write it now would keep everything after it late.
+    const most = (Math.max(drain?.latencyMs ?? 0, LEAST_ROOM_MS) / 1000) * SAMPLE_RATE;
+    const samples = Math.min(due, most);
     const pcm = new Float32Array(samples);
     this.#playout.pull(pcm);
     for (let i = 0; i < samples; i++) {
@@ -129,7 +135,7 @@ export class SystemOutput implements OutputPort {
       pcm[i]! *= this.#gain;
     }
     this.#meter.push(pcm);
-    if (this.#begun || this.#drain?.fromStart) this.#drain?.write(pcm);
+    if (this.#begun || drain?.fromStart) drain?.write(pcm);
     if (this.#playout.status.state !== this.#state || performance.now() - this.#statusAt >= STATUS_MS) this.#tell();
   }
 

@@ -27,6 +27,7 @@ export interface SystemSoundOptions {
 
 type Side = 'input' | 'output';
 
+const TRY_AGAIN_MS = 3000;
 const NAMES = { input: 'microphone', output: 'loudspeaker' } as const;
 
 /**
@@ -36,6 +37,7 @@ const NAMES = { input: 'microphone', output: 'loudspeaker' } as const;
 export class SystemSound implements AudioPlatform {
   readonly #platform: NodeJS.Platform;
   readonly #env: NodeJS.ProcessEnv;
+  #isLost = false;
 
   constructor({ platform = process.platform, env = process.env }: SystemSoundOptions = {}) {
     this.#platform = platform;
@@ -54,9 +56,19 @@ export class SystemSound implements AudioPlatform {
       input.hearSilence();
       return input;
     }
-    return this.#first('input', options.deviceId, (found, device) =>
-      openToolInput(found, device, { ...options, device: described('input', found.tool, device) }, sink),
+    const watched: InputSink = {
+      samples: (pcm, atMs) => sink.samples(pcm, atMs),
+      interrupted: (on) => sink.interrupted(on),
+      lost: (error) => {
+        this.#isLost = true;
+        sink.lost(error);
+      },
+    };
+    const port = await this.#first('input', options.deviceId, (found, device) =>
+      openToolInput(found, device, { ...options, device: described('input', found.tool, device) }, watched),
     );
+    this.#isLost = false;
+    return port;
   }
 
   openOutput(options: OutputOptions, sink: OutputSink): Promise<OutputPort> {
@@ -72,9 +84,10 @@ export class SystemSound implements AudioPlatform {
     return { inputs, outputs, labelled: true, canChooseOutput: outputs.length > 1 };
   }
 
-  /** Nothing tells of devices that come and go here. */
-  onDevices(): () => void {
-    return () => {};
+  /** Nothing tells of devices that come here, so while a microphone is lost it is tried again every `everyMs`. */
+  onDevices(listener: () => void, everyMs = TRY_AGAIN_MS): () => void {
+    const timer = setInterval(() => this.#isLost && listener(), everyMs);
+    return () => clearInterval(timer);
   }
 
   #found(side: Side): FoundTool[] {

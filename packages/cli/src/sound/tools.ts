@@ -60,7 +60,9 @@ function sox(driver: string): Pick<SoundTools, 'capture' | 'playback'> {
   };
 }
 
-const FFMPEG = ['-hide_banner', '-loglevel', 'error', '-fflags', 'nobuffer'];
+// Otherwise it looks at two seconds of sound before it lets any through.
+const AT_ONCE = ['-fflags', 'nobuffer', '-probesize', '32', '-analyzeduration', '0'];
+const FFMPEG = ['-hide_banner', '-loglevel', 'error', ...AT_ONCE];
 
 /** `input` is how ffmpeg names a microphone there. */
 function ffmpeg(input: (device: string | undefined) => string[]): SoundTool {
@@ -77,7 +79,7 @@ function ffmpeg(input: (device: string | undefined) => string[]): SoundTool {
 const ffplay: SoundTool = {
   ...{ system: 'ffmpeg', program: 'ffplay', format: 'float32', latencyMs: 100 },
   args: () => [
-    ...['-nodisp', '-autoexit', ...FFMPEG, '-flags', 'low_delay', '-probesize', '32', '-sync', 'ext'],
+    ...['-nodisp', '-autoexit', ...FFMPEG, '-flags', 'low_delay', '-sync', 'ext'],
     ...['-f', 'f32le', '-ar', rate, '-ch_layout', 'mono', '-i', 'pipe:0'],
   ],
 };
