@@ -2,25 +2,44 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { workletsAsTextInVite } from './packages/client/worklets.build.ts';
 
-const source = (name: string) => fileURLToPath(new URL(`./packages/${name}/src/index.ts`, import.meta.url));
+const packages = fileURLToPath(new URL('./packages', import.meta.url));
 
-// Tests read the packages' sources, so a test run never depends on a stale build.
 export default defineConfig({
   plugins: [workletsAsTextInVite],
   resolve: {
-    alias: {
-      '@moshi/protocol/audio': fileURLToPath(new URL('./packages/protocol/src/audio/index.ts', import.meta.url)),
-      '@moshi/client/testing': fileURLToPath(new URL('./packages/client/src/testing/index.ts', import.meta.url)),
-      ...Object.fromEntries(
-        ['protocol', 'opus', 'client', 'server', 'engine-cuda'].map((name) => [`@moshi/${name}`, source(name)]),
-      ),
-    },
+    // Tests read the packages' sources, so a test run never depends on a stale build.
+    alias: [
+      { find: '@moshi/protocol/audio', replacement: `${packages}/protocol/src/audio/index.ts` },
+      { find: '@moshi/client/testing', replacement: `${packages}/client/src/testing/index.ts` },
+      { find: /^@moshi\/([a-z-]+)$/, replacement: `${packages}/$1/src/index.ts` },
+      { find: /^@moshi\/([a-z-]+)\/([a-z-]+)$/, replacement: `${packages}/$1/src/$2.ts` },
+    ],
   },
   test: {
-    include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts'],
     // Of tests that say they may run beside others: long processes of their own.
     maxConcurrency: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'packages',
+          include: ['packages/*/{src,test}/**/*.test.ts', 'examples/**/*.test.ts'],
+          exclude: ['packages/e2e/**'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['packages/e2e/test/**/*.test.ts'],
+          testTimeout: 120_000,
+          // One browser at a time, and nothing beside it: sound is made in real time.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -9,7 +9,7 @@ import {
   OggOpusReader,
   OggPageReader,
   opusPacketSamples,
-} from '../packages/protocol/dist/index.js';
+} from '../packages/protocol/dist/esm/index.js';
 
 let failures = 0;
 let checks = 0;

@@ -24,6 +24,7 @@ await node('format and lint TypeScript', bin('@biomejs/biome', 'bin/biome'), ['c
 await node('format of C++', join(ROOT, 'scripts', 'format-native.mjs'), ['--check']);
 await node('types', bin('typescript', 'bin/tsc'), ['-p', 'tsconfig.json', '--noEmit']);
 await node('API reference', bin('typedoc', 'bin/typedoc'), ['--treatWarningsAsErrors']);
+await node('what the client weighs', join(ROOT, 'scripts', 'size.mjs'), []);
 await packages();
 
 const report = join(ROOT, 'out', 'tests.json');

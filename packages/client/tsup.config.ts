@@ -3,7 +3,7 @@ import { defineConfig, type Options } from 'tsup';
 import { DECODER, OPUS, packageBuild } from '../../tsup.base';
 import { WORKLETS, workletsAsText } from './worklets.build';
 
-const entry = { index: 'src/index.ts', core: 'src/core.ts', testing: 'src/testing/index.ts' };
+const entry = { index: 'src/index.ts', core: 'src/core.ts', sound: 'src/sound.ts', testing: 'src/testing/index.ts' };
 
 /** `await using` on a session, for programs that ask for an older library of the language. */
 const DISPOSABLE = '/// <reference lib="esnext.disposable" />';

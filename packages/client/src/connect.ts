@@ -1,5 +1,7 @@
+import { closeWords } from './close-words';
 import { type ConnectOptions, resolveOptions } from './options';
 import { Session } from './session';
+import { SoundLoader } from './sound-loader';
 
 /**
  * Connects to a Moshi-family server and resolves when the conversation can begin, that is when the server's handshake
@@ -9,5 +11,5 @@ import { Session } from './session';
  * `closed`, `malformed`, `codec` or `unsupported`. Nothing stays open then.
  */
 export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<Session> {
-  return Session.open(resolveOptions(url, options));
+  return Session.open(resolveOptions(url, options, new SoundLoader(() => import('./sound'), closeWords)));
 }

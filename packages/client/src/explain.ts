@@ -1,5 +1,7 @@
-import { type DialectName, describeClose } from '@moshi/protocol';
+import type { DialectName } from '@moshi/protocol';
+import type { CloseWords } from './close-words';
 import { MoshiError } from './errors';
+import type { RefusedUpgrade } from './platform/types';
 import type { TransportClose } from './transport';
 
 /** What is known about a connection when it ends. */
@@ -22,12 +24,12 @@ const PERSONA_HINT =
 const RETRYABLE_STATUS = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 /** The error for a connection that this side did not end, or undefined when it ended as it should. */
-export function explainClose(close: TransportClose, context: ConnectionEnd): MoshiError | undefined {
-  if (close.refused) return explainRefusal(close.refused, context.url);
-  if (!context.opened) return explainUnreachable(close, context.url);
+export function explainClose(close: TransportClose, context: ConnectionEnd, words: CloseWords): MoshiError | undefined {
+  if (close.refused) return explainRefusal(close.refused, context.url, words);
+  if (!context.opened) return explainUnreachable(close, context.url, words);
   const { ready, serverError } = context;
   if (ready && !serverError && close.clean && (close.code === 1000 || close.code === 1005)) return undefined;
-  const { message, retryable } = describeClose(close.code, close.reason, {
+  const { message, retryable } = words.describeClose(close.code, close.reason, {
     dialect: context.dialect,
     ready,
     msSinceOpen: context.msSinceOpen,
@@ -37,27 +39,19 @@ export function explainClose(close: TransportClose, context: ConnectionEnd): Mos
   return new MoshiError('closed', message + hint, { retryable, cause: serverError ?? close.error });
 }
 
-function explainRefusal({ status, text }: { status: number; text: string }, url: string): MoshiError {
+function explainRefusal({ status, text }: RefusedUpgrade, url: string, words: CloseWords): MoshiError {
   const detail = text.trimStart().startsWith('<') ? '' : text.replace(/\s+/g, ' ').trim().slice(0, 200);
-  const cure = REFUSALS[status];
+  const cure = words.cureRefusal(status);
   const message = [`${url} refused the connection with HTTP ${status}`, detail, cure].filter(Boolean).join(': ');
   return new MoshiError('refused', message, { retryable: RETRYABLE_STATUS.has(status) });
 }
 
-const REFUSALS: Record<number, string> = {
-  400: 'a query parameter has a value the server does not take',
-  401: 'give the key the server asks for',
-  403: 'the server does not allow this origin or key',
-  404: 'this path has no WebSocket: check path and dialect',
-  426: 'this is not a WebSocket address: check path and dialect',
-};
-
-function explainUnreachable(close: TransportClose, url: string): MoshiError {
+function explainUnreachable(close: TransportClose, url: string, words: CloseWords): MoshiError {
   const error = close.error as (Error & { code?: string }) | undefined;
   const what = error?.code ?? error?.message ?? 'no connection';
   return new MoshiError(
     'unreachable',
-    `cannot reach ${url} (${what}): ${cureUnreachable(what, error?.message ?? '')}`,
+    `cannot reach ${url} (${what}): ${words.cureUnreachable(what, error?.message ?? '')}`,
     {
       retryable: true,
       cause: error,
@@ -65,19 +59,9 @@ function explainUnreachable(close: TransportClose, url: string): MoshiError {
   );
 }
 
-function cureUnreachable(code: string, message: string): string {
-  if (code === 'ECONNREFUSED') return 'is a server running there?';
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'check the host name';
-  if (/SELF_SIGNED|UNABLE_TO_VERIFY|CERT_/.test(code))
-    return 'its certificate is not trusted; pass insecure: true (moshi: --insecure) if it is yours';
-  if (code === 'EPROTO' || /wrong version number/i.test(message))
-    return 'it does not speak TLS; use ws:// instead of wss://';
-  if (code === 'ECONNRESET' || /socket hang up/i.test(message)) return 'it hung up; if it speaks TLS use wss://';
-  return 'check host, port and network';
-}
-
 /** The error for codecs that did not come up. */
 export function codecFailure(cause: unknown): MoshiError {
+  if (cause instanceof MoshiError) return cause;
   if (cause instanceof RangeError) return new MoshiError('bad-option', `opus: ${cause.message}`, { cause });
   return new MoshiError('codec', `Opus could not be started: ${String(cause)}`, { cause });
 }

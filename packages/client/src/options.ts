@@ -1,13 +1,13 @@
 import { type ChatParameters, chatQuery, type DialectName, dialects, FRAME_MS, SAMPLE_RATE } from '@moshi/protocol';
 import type { AudioOptions } from './audio/types';
 import type { CodecFactory } from './codec/types';
-import { wasmCodecs } from './codec/wasm';
 import { browserNetwork, type NetworkMonitor } from './connection/network';
 import { defaultReconnectPolicy, type ReconnectOptions, type ReconnectPolicy } from './connection/policy';
 import { resolveEndpoint } from './endpoint';
 import { MoshiError } from './errors';
 import type { SessionListeners } from './events';
 import type { NodeSocketOptions, WebSocketConstructor } from './platform/types';
+import { type LoadSound, SoundLoader } from './sound-loader';
 import type { Transport } from './transport';
 import { WebSocketTransport } from './websocket-transport';
 
@@ -86,7 +86,8 @@ export interface ResolvedOptions {
   readonly transport: () => Transport;
   readonly reconnect?: ReconnectPolicy;
   readonly network?: NetworkMonitor;
-  readonly codecs: CodecFactory;
+  readonly codecs?: CodecFactory;
+  readonly sound: SoundLoader;
   readonly opus: OpusOptions & Required<Pick<OpusOptions, 'frameMs' | 'packetsPerPage'>>;
   readonly audio: AudioOptions;
   /** Samples of one page of microphone audio. */
@@ -94,7 +95,11 @@ export interface ResolvedOptions {
 }
 
 /** Checks everything that can be checked before connecting; throws {@link MoshiError} `bad-option`. */
-export function resolveOptions(address: string | URL, options: ConnectOptions): ResolvedOptions {
+export function resolveOptions(
+  address: string | URL,
+  options: ConnectOptions,
+  sound = new SoundLoader(noSound),
+): ResolvedOptions {
   const dialect = options.dialect ?? 'auto';
   if (dialect !== 'auto' && !Object.hasOwn(dialects, dialect)) {
     throw bad(`dialect '${dialect}' is none of auto, ${Object.keys(dialects).join(', ')}`);
@@ -129,12 +134,18 @@ export function resolveOptions(address: string | URL, options: ConnectOptions): 
     transport: transportOf(options),
     reconnect: reconnectPolicy(options),
     network: options.network ?? browserNetwork(),
-    codecs: options.codecs ?? wasmCodecs,
+    codecs: options.codecs,
+    sound,
     opus,
     audio: options.audio ?? {},
     pageSamples: (opus.frameMs / 1000) * SAMPLE_RATE * opus.packetsPerPage,
   };
 }
+
+/** Where only an address is looked at, and for callers who forgot what the types ask for. */
+const noSound: LoadSound = async () => {
+  throw new MoshiError('bad-option', "the core carries no codecs: give it sound: () => import('@moshi/client/sound')");
+};
 
 function transportOf(options: ConnectOptions): () => Transport {
   const { transport } = options;

@@ -9,7 +9,6 @@ import type { SessionEvents } from './events';
 import { LiveAudio } from './live-audio';
 import type { SessionMetrics } from './metrics';
 import type { ResolvedOptions } from './options';
-import { createSessionAudio } from './session-audio';
 import { type Saying, type SayOptions, type SayResult, Speech, unwatched } from './speech';
 import type { SessionState } from './state';
 
@@ -113,7 +112,7 @@ export class Session extends EventEmitter<SessionEvents> {
   }
 
   get #sound(): SessionAudio {
-    this.#sessionAudio ??= createSessionAudio(this, this.#options.audio);
+    this.#sessionAudio ??= this.#options.sound.createAudio(this, this.#options.audio);
     return this.#sessionAudio;
   }
 

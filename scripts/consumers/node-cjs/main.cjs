@@ -7,6 +7,7 @@ async function main() {
   const { talk } = await import('./talk.mjs');
   const server = await createServer({ engine: loopbackEngine(), port: 0 });
   await talk(connect, server.url);
+  await talk((url) => core.connect(url, { sound: async () => require('@moshi/client/sound') }), server.url);
   await server.close();
 
   const scripted = scriptedServer(stockServers.moshi());

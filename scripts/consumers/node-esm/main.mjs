@@ -6,6 +6,7 @@ import { talk } from './talk.mjs';
 
 const server = await createServer({ engine: loopbackEngine(), port: 0 });
 await talk(connect, server.url);
+await talk((url) => core.connect(url, { sound: () => import('@moshi/client/sound') }), server.url);
 await server.close();
 
 const scripted = scriptedServer(stockServers.moshi());

@@ -1,15 +1,16 @@
-import type { OggOpusDecoder, OpusPacketEncoder } from '@moshi/opus';
+import type { OggOpusDecoder } from '@moshi/opus/decoder';
+import type { OpusPacketEncoder } from '@moshi/opus/packet-encoder';
 import type { OpusOptions } from '../options';
 import type { CodecFactory, PacketEncoder, PacketSink, SoundDecoder } from './types';
 
 /** Both codecs as WebAssembly, which works everywhere; loaded when the first session asks for one. */
 export const wasmCodecs: CodecFactory = {
   async createEncoder(options, sink) {
-    const { OpusPacketEncoder } = await import('@moshi/opus');
+    const { OpusPacketEncoder } = await import('@moshi/opus/packet-encoder');
     return new WasmEncoder(await OpusPacketEncoder.create(encoderOptions(options)), sink);
   },
   async createDecoder(options) {
-    const { OggOpusDecoder } = await import('@moshi/opus');
+    const { OggOpusDecoder } = await import('@moshi/opus/decoder');
     return new WasmDecoder(await OggOpusDecoder.create(options));
   },
 };

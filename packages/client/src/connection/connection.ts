@@ -206,7 +206,7 @@ export class Connection {
   }
 
   #explain(close: TransportClose): MoshiError | undefined {
-    return explainClose(close, {
+    const end = {
       url: this.#url,
       dialect: this.peer.dialect,
       opened: this.opened,
@@ -214,7 +214,8 @@ export class Connection {
       personaMissing: this.#options.dialect === 'auto' && !this.#options.persona,
       msSinceOpen: performance.now() - (this.#openedAt ?? performance.now()),
       serverError: this.peer.error,
-    });
+    };
+    return explainClose(close, end, this.#options.sound.closeWords);
   }
 }
 

@@ -1,5 +1,5 @@
 import { CLOSE_RESUMING, type Message, type ResumeRequest, resumeQuery } from '@moshi/protocol';
-import { type Codecs, createCodecs } from '../codecs';
+import type { Codecs } from '../codecs';
 import { MoshiError } from '../errors';
 import type { ClosedEvent, NewConversationEvent, SessionEvents, WaitingEvent } from '../events';
 import { aborted, codecFailure } from '../explain';
@@ -230,7 +230,7 @@ export class Lifeline {
   }
 
   #load(attempt: Attempt, decodes: boolean): void {
-    createCodecs(this.#options.codecs, this.#options.opus, decodes).then(
+    this.#options.sound.createCodecs(this.#options, decodes).then(
       (codecs) => {
         if (attempt.connection.over) codecs.free();
         else attempt.codecs = codecs;

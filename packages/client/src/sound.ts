@@ -1,0 +1,15 @@
+/**
+ * Codecs, microphone and speaker, for sessions of `@moshi/client/core`: `connect(url, { sound: () => import('@moshi/client/sound') })`.
+ *
+ * @packageDocumentation
+ */
+import { wasmCodecs } from './codec/wasm';
+import * as codecs from './codecs';
+import type { Sound } from './sound-loader';
+
+/** Starts the codecs that the options name, or the default ones. */
+export const createCodecs: Sound['createCodecs'] = (options, decodes) =>
+  codecs.createCodecs(options.codecs ?? wasmCodecs, options.opus, decodes);
+
+export { closeWords } from './close-words';
+export { createSessionAudio as createAudio } from './session-audio';
