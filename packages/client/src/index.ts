@@ -58,6 +58,7 @@ export type {
   TextEvent,
   WaitingEvent,
 } from './events';
+export { listDevices } from './list-devices';
 export type { SessionMetrics } from './metrics';
 export type { ConnectOptions, OpusOptions } from './options';
 export type { NodeSocketOptions, WebSocketConstructor, WebSocketLike } from './platform/types';
@@ -75,7 +76,6 @@ export type {
 export { RemoteEngineError } from './remote/engine';
 export { type RemoteEngineOptions, remoteEngine } from './remote/remote-engine';
 export type { Session } from './session';
-export { listDevices } from './session-audio';
 export type { SayOptions, SayResult } from './speech';
 export type { SessionState } from './state';
 export type { Transport, TransportClose, TransportHandlers } from './transport';

@@ -2,7 +2,7 @@ import { openAudio } from '#audio';
 import { PlatformMicrophone } from './audio/microphone';
 import type { AudioPlatform } from './audio/platform';
 import { PlatformSpeaker } from './audio/speaker';
-import type { AudioOptions, AudioSession, DeviceList, SessionAudio } from './audio/types';
+import type { AudioOptions, AudioSession, SessionAudio } from './audio/types';
 import { MoshiError } from './errors';
 
 const NO_DEVICES =
@@ -16,16 +16,9 @@ const noDevices: AudioPlatform = {
   onDevices: () => () => {},
 };
 
-function platformOf(options: AudioOptions): AudioPlatform {
+/** What microphones and speakers of a session run on: what the options name, else this runtime's. */
+export function platformOf(options: AudioOptions): AudioPlatform {
   return options.platform ?? openAudio(options) ?? noDevices;
-}
-
-/**
- * The microphones and loudspeakers there are. It never asks for a permission, so names may be empty until a microphone was
- * allowed once. Rejects with {@link MoshiError} `unsupported` outside of browsers, unless `options.platform` has devices.
- */
-export async function listDevices(options: Pick<AudioOptions, 'platform'> = {}): Promise<DeviceList> {
-  return platformOf(options).devices();
 }
 
 /** Made once for a session, at the first use of microphone, speaker or recorder. */

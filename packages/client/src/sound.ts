@@ -12,4 +12,4 @@ export const createCodecs: Sound['createCodecs'] = (options, decodes) =>
   codecs.createCodecs(options.codecs ?? wasmCodecs, options.opus, decodes);
 
 export { closeWords } from './close-words';
-export { createSessionAudio as createAudio } from './session-audio';
+export { createSessionAudio as createAudio, platformOf } from './session-audio';

@@ -70,7 +70,7 @@ export class Conversation {
     const host = await hostPage({ entry: file('./loop.entry.ts'), ...options.page, proxy: chaos.url });
     const microphone = await micWav(options.says ?? (await speech()), { leadMs: 500 });
     const browser = await launch({ microphone, ...options.browser });
-    const page = await browser.newPage();
+    const page = await (await browser.newContext()).newPage();
     const ear = await tap(page);
     const conversation = new Conversation(options, { browser, page, chaos, host, server }, ear);
     await page.goto(host.url);

@@ -31,15 +31,9 @@ class Loop {
         this.events.push({ name, atMs: performance.now(), data: plain(data) });
       };
     const names = [
-      'state',
-      'waiting',
-      'reconnecting',
-      'resumed',
-      'new-conversation',
-      'dropped',
-      'error',
-      'closed',
-    ] as const;
+      ...(['state', 'waiting', 'behind', 'reconnecting', 'resumed', 'new-conversation'] as const),
+      ...(['dropped', 'online', 'offline', 'error', 'closed'] as const),
+    ];
     const on = Object.fromEntries(names.map((name) => [name, note(name)]));
     this.#session = await connect(url, { ...options, on: { ...on, text: ({ text }) => this.texts.push(text) } });
     const { microphone, speaker } = this.#session;
