@@ -6,7 +6,7 @@ import type { ResolvedOptions } from './options';
 
 /** What a session's sound is made by: the module `@moshi/client/sound`. */
 export interface Sound {
-  createCodecs(options: Pick<ResolvedOptions, 'codecs' | 'opus'>, decodes: boolean): Promise<Codecs>;
+  createCodecs(options: Pick<ResolvedOptions, 'codecs' | 'opus' | 'audio'>, decodes: boolean): Promise<Codecs>;
   createAudio(session: AudioSession, options: AudioOptions): SessionAudio;
   readonly closeWords: CloseWords;
 }

@@ -3,13 +3,13 @@
  *
  * @packageDocumentation
  */
-import { wasmCodecs } from './codec/wasm';
+import { browserCodecs } from './codec/webcodecs';
 import * as codecs from './codecs';
 import type { Sound } from './sound-loader';
 
 /** Starts the codecs that the options name, or the default ones. */
 export const createCodecs: Sound['createCodecs'] = (options, decodes) =>
-  codecs.createCodecs(options.codecs ?? wasmCodecs, options.opus, decodes);
+  codecs.createCodecs(options.codecs ?? browserCodecs(options.audio.encoder), options.opus, decodes);
 
 export { closeWords } from './close-words';
 export { createSessionAudio as createAudio, platformOf } from './session-audio';

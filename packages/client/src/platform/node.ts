@@ -84,5 +84,3 @@ export const insecureFetch: Platform['insecureFetch'] = (url, { headers, signal 
     request.on('error', reject);
   });
 };
-
-/** Sound needs a browser. */
