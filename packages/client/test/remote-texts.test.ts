@@ -134,7 +134,7 @@ describe('texts on a remote server', () => {
   });
 
   it('a restart that the server never confirms is a failure', async () => {
-    const { session } = await speakingSession({ handshakeTimeoutMs: 50 });
+    const { session } = await speakingSession({ handshakeTimeoutMs: 1000 });
     expect(await failure(session.reset())).toMatchObject({
       code: 'ENGINE_FAILED',
       message: expect.stringMatching(/anew/),

@@ -162,7 +162,12 @@ it('a page is told before anybody talks what the model is, and whether the machi
   const slow = { ...engine, info: { ...engine.info, keepsUp: false }, open: engine.open.bind(engine) };
   const server = await serve({ engine: slow });
   const { body } = await ask(server.address!.port, '/api/build_info');
-  expect(JSON.parse(body.toString())).toMatchObject({ model: 'loopback', dialect: 'loopback', slots: 4, keepsUp: false });
+  expect(JSON.parse(body.toString())).toMatchObject({
+    model: 'loopback',
+    dialect: 'loopback',
+    slots: 4,
+    keepsUp: false,
+  });
 });
 
 describe('what is at /', () => {
