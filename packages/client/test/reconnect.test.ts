@@ -1,3 +1,4 @@
+import { OggOpusDecoder } from '@moshi/opus';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type ConnectOptions,
@@ -281,6 +282,7 @@ describe('a server that keeps conversations', () => {
   it('goes on with the reply’s stream and clock', async () => {
     const { session, transports } = await roaming({}, { extensions: ['resume'] });
     const pages = await opusPages(2);
+    const decoders = vi.spyOn(OggOpusDecoder, 'create');
     const times: number[] = [];
     session.on('audio', ({ time, pcm }) => times.push(time, pcm.length));
     for (const data of pages.slice(0, 3)) transports[0]!.receive({ type: 'audio', data });
@@ -290,6 +292,7 @@ describe('a server that keeps conversations', () => {
     vi.advanceTimersByTime(1);
     for (const data of pages.slice(3)) transports[1]!.receive({ type: 'audio', data });
     expect(times).toEqual([0, 960, 0.04, 960, 0.08, 960, 0.12, 960]);
+    expect(decoders).not.toHaveBeenCalled();
     expect(session.metrics).toMatchObject({ lostPackets: 0, reconnects: 1, resumes: 1 });
     transports[1]!.hangUp();
   });

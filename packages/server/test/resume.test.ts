@@ -87,6 +87,19 @@ describe('a client with extensions', () => {
     expect(text(client, again)).toBe(' w0 w1 w2 w3 w4');
   });
 
+  it('is not caught up with by the time it was given', async () => {
+    const server = await keeping({ resumeMs: 80 });
+    const started = nextSession(server);
+    const client = await talked(server, 1);
+    client.socket.terminate();
+    await state(await started, 'detached');
+    const again = await ready(server, back(client, 2));
+    await new Promise((resolve) => setTimeout(resolve, 160));
+    for (const page of await oggOpus(speech(2))) again.audio(page);
+    await again.count('text', 2);
+    expect(server.sessions.size).toBe(1);
+  });
+
   it('counts for its address only once', async () => {
     const server = await keeping({ connectionsPerAddress: 1 });
     const client = await talked(server, 1);
@@ -190,21 +203,37 @@ describe('a client with extensions', () => {
 });
 
 describe('while nobody is there', () => {
-  it('nothing is stepped, the slot is held, and the line moves when the time is over', async () => {
-    const engine = wordy({ speaks: true });
-    const server = await keeping({ resumeMs: 150 }, engine);
+  it('nothing more is stepped, and what was on its way is kept', async () => {
+    const engine = wordy({ auto: false });
+    const server = await keeping({}, engine);
+    const started = nextSession(server);
+    const client = await ready(server);
+    for (const page of await oggOpus(speech(10))) client.audio(page);
+    const session = await started;
+    await until(() => engine.opened[0]?.queued === 3);
+    client.socket.terminate();
+    await state(session, 'detached');
+    const [fake] = engine.opened;
+    for (let i = 0; i < 3; i++) fake!.step();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(fake!.pushed).toHaveLength(3);
+    const again = await ready(server, back(client, 0));
+    await again.count('text', 3);
+    expect(text(again)).toBe(' w0 w1 w2');
+    await until(() => fake!.queued === 3);
+  });
+
+  it('the slot is held, and the line moves when the time is over', async () => {
+    const server = await keeping({ resumeMs: 100 });
     const started = nextSession(server);
     const client = await talked(server, 2);
     client.socket.terminate();
     const session = await started;
     await state(session, 'detached');
-    void session.say('nobody hears this');
     const next = await connected(server);
     expect((await next.next('event')).name).toBe('waiting');
-    expect(engine.opened[0]!.pushed).toHaveLength(2);
     await next.next('handshake');
     expect(session.state).toMatchObject({ name: 'closed', code: 1006 });
-    expect(engine.opened[0]!.pushed).toHaveLength(2);
   });
 
   it('the client’s idleness does not count, the length of the conversation does', async () => {

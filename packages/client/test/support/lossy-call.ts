@@ -1,8 +1,12 @@
 import { createServer, type Server, type ServerLimits, type ServerSession } from '@moshi/server';
+import { expect } from 'vitest';
 import { type Chaos, chaosProxy } from '../../../e2e/support/chaos-proxy';
 import { FakeEngine, type FakeEngineOptions } from '../../../server/test/support/fake-engine';
 import { type ConnectOptions, connect, type SessionEvents } from '../../src/index';
 import { concatenate } from './signal';
+
+/** Asks again until it holds, for as long as a busy machine may need. */
+export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000 });
 
 const open: { close(): Promise<unknown> }[] = [];
 
