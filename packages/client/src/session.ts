@@ -165,10 +165,14 @@ export class Session extends EventEmitter<SessionEvents> {
     this.#speech.cancel(id);
   }
 
-  /** Takes back all texts, and the model stops speaking for about a second. */
+  /**
+   * Takes back all texts, and the model stops speaking for about a second. A running speaker forgets what it holds, and is soft
+   * for as long: with one it never throws `unsupported`, as that much can be done about any server.
+   */
   interrupt(): void {
-    this.#speech.interrupt();
-    this.#sessionAudio?.interrupted();
+    const isHeard = this.#sessionAudio?.metrics.playout !== undefined;
+    if (isHeard) this.#sessionAudio?.interrupted();
+    if (!isHeard || this.extensions.has('say')) this.#speech.interrupt();
   }
 
   /** The user's turn is over: the model begins to speak now. As all control messages, stock servers ignore it. */

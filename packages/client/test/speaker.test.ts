@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { HeardWord, MoshiError, SpeakerState } from '../src/index';
 import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike, tone } from '../src/testing/index';
 import { audioSession } from './support/audio-session';
+import { fakeSession } from './support/fake-session';
 
 const FRAME = 1920;
 
@@ -94,6 +95,18 @@ describe('a speaker', () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  it('is interrupted through the session, on servers that cannot be too', async () => {
+    const audio = fakeAudio();
+    const { session, transport } = await fakeSession({ audio: { platform: audio } });
+    expect(() => session.interrupt()).toThrow('stock servers cannot');
+    await session.speaker.start();
+    session.interrupt();
+    expect(session.speaker.playout.state).toBe('empty');
+    await session.speaker.stop();
+    expect(() => session.interrupt()).toThrow('stock servers cannot');
+    transport.hangUp();
   });
 
   it('counts what was missed and tells of it', async () => {
