@@ -67,6 +67,12 @@ export async function buildPage({
     style: built('index.css'),
     icon: await add('icon.svg', await readFile(join(HERE, 'src', 'icon.svg'))),
   };
+  // What a call needs is fetched while the page is being looked at, after what it takes to show it.
+  addresses.later = Object.keys(metafile.outputs)
+    .map((path) => `_moshi/${basename(path)}`)
+    .filter((address) => address.endsWith('.js') && address !== addresses.script)
+    .map((address) => `<link rel="modulepreload" href="${address}" fetchpriority="low">`)
+    .join('\n');
   const template = await readFile(join(HERE, 'index.html'), 'utf8');
   await writeFile(
     join(out, 'index.html'),

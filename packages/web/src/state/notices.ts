@@ -96,7 +96,7 @@ function connection({ phase, offline, newConversation: reason }: Situation): Not
   if (phase.name === 'reconnecting') {
     const text = offline
       ? 'This device has no network. The call goes on when it is back.'
-      : 'What you say is kept for a moment, and nothing Moshi says is lost.';
+      : 'What you say is kept for a moment. Where the server can, the same conversation goes on.';
     notices.push({ id: 'reconnecting', tone: 'warn', title: 'Connection lost – trying again', text });
   }
   if (reason !== undefined) {

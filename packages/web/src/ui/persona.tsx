@@ -8,19 +8,24 @@ export function PersonaCard({ page }: { page: Page }) {
   const { voice, prompt } = settings.value;
   const { dialect } = call.server.value;
   const voices = call.voices.value ?? [];
-  const plain = dialect === 'moshi' || dialect === 'loopback';
   const talking = call.phase.value.name !== 'idle';
+  if (dialect === 'moshi' || dialect === 'loopback') {
+    return (
+      <section class="card persona" aria-labelledby="persona-title">
+        <h2 id="persona-title">Persona</h2>
+        <p class="card-note">{plainNote(dialect)}</p>
+      </section>
+    );
+  }
   return (
     <section class="card persona" aria-labelledby="persona-title">
       <h2 id="persona-title">Persona</h2>
-      {plain ? <p class="card-note">{plainNote(dialect)}</p> : null}
       <div class="labelled">
         <label for="voice">Voice</label>
         <select
           id="voice"
           class="field"
           value={voice}
-          disabled={plain}
           onChange={(event) => change({ voice: event.currentTarget.value })}
         >
           <option value="">The model’s own choice</option>
@@ -43,7 +48,6 @@ export function PersonaCard({ page }: { page: Page }) {
               key={role.name}
               type="button"
               class="chip"
-              disabled={plain}
               aria-pressed={prompt === role.prompt}
               onClick={() => change({ prompt: prompt === role.prompt ? '' : role.prompt })}
             >
@@ -59,18 +63,17 @@ export function PersonaCard({ page }: { page: Page }) {
           class="field"
           rows={5}
           maxLength={MAX_PROMPT}
-          disabled={plain}
           placeholder="Or in your own words: You are …"
           value={prompt}
           onInput={(event) => change({ prompt: event.currentTarget.value })}
         />
       </fieldset>
-      {talking && !plain ? <p class="card-note">Changes count from the next conversation on.</p> : null}
+      {talking ? <p class="card-note">Changes count from the next conversation on.</p> : null}
     </section>
   );
 }
 
-function plainNote(dialect: string | undefined): string {
+function plainNote(dialect: string): string {
   if (dialect === 'loopback') return 'An echo has no persona.';
   return 'This model has one voice and plays no roles. PersonaPlex has many of both.';
 }

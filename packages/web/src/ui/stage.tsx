@@ -56,7 +56,7 @@ function statusOf(phase: Phase, mode: 'voice' | 'text'): string {
     case 'connecting':
       return 'Connecting';
     case 'waiting':
-      return phase.position === undefined ? 'Moshi is getting ready' : `In line: number ${phase.position}`;
+      return phase.position === undefined ? 'Moshi is getting ready' : 'Waiting in line';
     case 'live':
       return mode === 'voice' ? 'Live: just talk' : 'Live: just type';
     case 'reconnecting':
