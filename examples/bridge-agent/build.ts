@@ -3,7 +3,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { bundleClient, tsconfig } from './bundle-client.ts';
+import { bundleClient } from './bundle-client.ts';
 
 const folder = process.argv[2];
 if (!folder) throw new Error('say where to: npx tsx examples/bridge-agent/build.ts FOLDER');
@@ -13,7 +13,7 @@ await build({
   entryPoints: [here('main.ts')],
   outfile: join(folder, 'main.mjs'),
   bundle: true,
-  tsconfig,
+  tsconfigRaw: '{}',
   format: 'esm',
   platform: 'node',
   target: 'node20',
