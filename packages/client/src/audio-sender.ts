@@ -111,6 +111,19 @@ export class AudioSender {
     this.#trim();
   }
 
+  /** Sends Opus packets of so many samples each; those that the connection does not take are dropped. */
+  pushPackets(packets: readonly Uint8Array[], samples: number): void {
+    for (const packet of packets) {
+      const wire = this.#wire;
+      if (this.#stopped || !wire || wire.bufferedAmount > HIGH_WATER_BYTES) {
+        this.#drop(samples);
+      } else {
+        this.#tail.skip(samples);
+        this.#stream?.add(packet);
+      }
+    }
+  }
+
   /** Fills the last frame with silence; resolves when everything was handed to the transport or the session ended. */
   finish(): Promise<void> {
     if (this.#stopped) return Promise.resolve();

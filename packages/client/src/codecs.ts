@@ -1,3 +1,4 @@
+import { OggOpusReader } from '@moshi/protocol';
 import type { CodecFactory, SoundDecoder } from './codec/types';
 import type { ResolvedOptions } from './options';
 import { UserStream } from './user-stream';
@@ -5,23 +6,30 @@ import { UserStream } from './user-stream';
 /** No server sends more in one message; it bounds what a few malicious bytes can decode to. */
 const MAX_SECONDS_PER_MESSAGE = 60;
 
+/** Takes packets out of the model's stream, for sessions that do not decode. */
+export interface PacketReader {
+  packets(bytes: Uint8Array): Uint8Array[];
+  readonly lost: number;
+  free(): void;
+}
+
 /** What the sound of one connection needs. */
 export interface Codecs {
   readonly stream: UserStream;
   /** Undefined where the model's stream of an earlier connection goes on. */
-  readonly decoder: SoundDecoder | undefined;
+  readonly decoder: SoundDecoder | PacketReader | undefined;
   free(): void;
 }
 
 /** Starts the codecs, with or without a decoder; when one fails the other is freed. */
 export async function createCodecs(
-  factory: CodecFactory,
+  factory: CodecFactory | false,
   opus: ResolvedOptions['opus'],
   decodes: boolean,
 ): Promise<Codecs> {
   const [stream, decoder] = await Promise.allSettled([
     UserStream.open(factory, opus),
-    decodes ? factory.createDecoder({ maxSeconds: MAX_SECONDS_PER_MESSAGE }) : undefined,
+    decodes ? openDecoder(factory) : undefined,
   ]);
   if (stream.status === 'fulfilled' && decoder.status === 'fulfilled') {
     const free = () => {
@@ -33,4 +41,16 @@ export async function createCodecs(
   if (stream.status === 'fulfilled') stream.value.free();
   if (decoder.status === 'fulfilled') decoder.value?.free();
   throw stream.status === 'rejected' ? stream.reason : (decoder as PromiseRejectedResult).reason;
+}
+
+async function openDecoder(factory: CodecFactory | false): Promise<SoundDecoder | PacketReader> {
+  if (factory) return factory.createDecoder({ maxSeconds: MAX_SECONDS_PER_MESSAGE });
+  const reader = new OggOpusReader();
+  return {
+    packets: (bytes) => reader.push(bytes),
+    get lost() {
+      return reader.stats.brokenPackets + reader.stats.badCrc;
+    },
+    free: () => {},
+  };
 }

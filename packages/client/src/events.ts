@@ -20,6 +20,14 @@ export interface AudioEvent {
   readonly time: number;
 }
 
+/** Reply audio as it came, on sessions without codecs. */
+export interface PacketsEvent {
+  /** Opus packets, in order; yours to keep. */
+  readonly packets: readonly Uint8Array[];
+  /** Seconds of reply audio before the first of them. */
+  readonly time: number;
+}
+
 /** The place in line while the server is not ready. */
 export interface WaitingEvent {
   /** 1 is next; undefined when the server does not tell. */
@@ -112,6 +120,8 @@ export interface ClosedEvent {
 export interface SessionEvents {
   text: (event: TextEvent) => void;
   audio: (event: AudioEvent) => void;
+  /** In place of `audio` with `codecs: false`. */
+  packets: (event: PacketsEvent) => void;
   state: (state: SessionState) => void;
   /** Only seen through {@link ConnectOptions.on}: once `connect` has returned, the wait is over. */
   waiting: (event: WaitingEvent) => void;

@@ -48,6 +48,7 @@ export type {
   ClosedEvent,
   DroppedEvent,
   NewConversationEvent,
+  PacketsEvent,
   ReconnectingEvent,
   ResumedEvent,
   SayEndEvent,

@@ -1,7 +1,7 @@
-import { type Message, SAMPLE_RATE } from '@moshi/protocol';
+import type { Message } from '@moshi/protocol';
 import { AudioSender, type Resent, type SoundWire } from './audio-sender';
 import type { SoundDecoder } from './codec/types';
-import type { Codecs } from './codecs';
+import type { Codecs, PacketReader } from './codecs';
 import { MoshiError } from './errors';
 import type { DroppedEvent } from './events';
 import { MetricsRecorder, type SessionMetrics } from './metrics';
@@ -31,7 +31,7 @@ export class LiveAudio {
   readonly #metrics = new MetricsRecorder();
   readonly #watch: SilenceWatch;
   readonly #sender: AudioSender;
-  #decoder: SoundDecoder | undefined;
+  #decoder: SoundDecoder | PacketReader | undefined;
   #reader: ReplyReader | undefined;
   /** Packets lost by the decoders of conversations that are over. */
   #lostBefore = 0;
@@ -97,8 +97,8 @@ export class LiveAudio {
     this.#sender.push(pcm);
   }
 
-  sendSilence(ms: number): void {
-    this.send(new Float32Array(Math.round((ms / 1000) * SAMPLE_RATE)));
+  sendPackets(packets: readonly Uint8Array[], samples: number): void {
+    this.#sender.pushPackets(packets, samples);
   }
 
   /** Resolves when all audio was handed to the network, or the session ended. */

@@ -66,8 +66,11 @@ export interface ConnectOptions extends Omit<ChatParameters, 'extensions'> {
   /** Tells whether there is a network: without one nothing is tried. Default: the browser's own word, elsewhere none. */
   readonly network?: NetworkMonitor;
   readonly opus?: OpusOptions;
-  /** Makes encoders and decoders. Default: WebAssembly, loaded when the session opens. */
-  readonly codecs?: CodecFactory;
+  /**
+   * Makes encoders and decoders. Default: WebAssembly, loaded when the session opens. False: none, for runtimes that have
+   * none and for sound that is Opus already; it goes out by `sendPackets` and comes in by event `packets`.
+   */
+  readonly codecs?: CodecFactory | false;
   /** What microphone, speaker and recorder run on, and how. */
   readonly audio?: AudioOptions;
 }
@@ -86,7 +89,7 @@ export interface ResolvedOptions {
   readonly transport: () => Transport;
   readonly reconnect?: ReconnectPolicy;
   readonly network?: NetworkMonitor;
-  readonly codecs?: CodecFactory;
+  readonly codecs?: CodecFactory | false;
   readonly sound: SoundLoader;
   readonly opus: OpusOptions & Required<Pick<OpusOptions, 'frameMs' | 'packetsPerPage'>>;
   readonly audio: AudioOptions;

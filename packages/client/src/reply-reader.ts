@@ -1,6 +1,7 @@
-import { type Message, TextAssembler } from '@moshi/protocol';
+import { type Message, opusPacketSamples, SAMPLE_RATE, TextAssembler } from '@moshi/protocol';
+import type { PacketReader } from './codecs';
 import { MoshiError } from './errors';
-import type { AudioEvent, TextEvent } from './events';
+import type { AudioEvent, PacketsEvent, TextEvent } from './events';
 import type { MetricsRecorder } from './metrics';
 
 /** The part of `OggOpusDecoder` that the reader uses. */
@@ -11,17 +12,18 @@ export interface PageDecoder {
 export interface ReplySink {
   text(event: TextEvent): void;
   audio(event: AudioEvent): void;
+  packets(event: PacketsEvent): void;
   error(error: MoshiError): void;
 }
 
 /** Turns the server's messages into reply audio and clean text on one clock. */
 export class ReplyReader {
-  readonly #decoder: PageDecoder;
+  readonly #decoder: PageDecoder | PacketReader;
   readonly #metrics: MetricsRecorder;
   readonly #sink: ReplySink;
   readonly #assembler = new TextAssembler();
 
-  constructor(decoder: PageDecoder, metrics: MetricsRecorder, sink: ReplySink) {
+  constructor(decoder: PageDecoder | PacketReader, metrics: MetricsRecorder, sink: ReplySink) {
     this.#decoder = decoder;
     this.#metrics = metrics;
     this.#sink = sink;
@@ -40,6 +42,10 @@ export class ReplyReader {
   }
 
   #readAudio(data: Uint8Array): void {
+    if ('packets' in this.#decoder) {
+      this.#readPackets(this.#decoder.packets(data));
+      return;
+    }
     let pcm: Float32Array;
     try {
       pcm = this.#decoder.decode(data);
@@ -51,6 +57,14 @@ export class ReplyReader {
     const time = this.#metrics.receivedSeconds;
     this.#metrics.audioReceived(pcm.length);
     this.#sink.audio({ pcm, time });
+  }
+
+  #readPackets(packets: Uint8Array[]): void {
+    const samples = packets.reduce((sum, packet) => sum + opusPacketSamples(packet, SAMPLE_RATE), 0);
+    if (samples === 0) return;
+    const time = this.#metrics.receivedSeconds;
+    this.#metrics.audioReceived(samples);
+    this.#sink.packets({ packets, time });
   }
 
   #emitText(text: string, color?: number): void {

@@ -16,6 +16,11 @@ export class SentTail {
     return this.#end;
   }
 
+  /** So many samples were sent that are not kept. */
+  skip(samples: number): void {
+    this.#end += samples;
+  }
+
   push(pcm: Float32Array): void {
     this.#end += pcm.length;
     if (this.#limit === 0) return;

@@ -1,4 +1,4 @@
-import type { ControlAction, DialectName, Message } from '@moshi/protocol';
+import { type ControlAction, type DialectName, type Message, opusPacketSamples, SAMPLE_RATE } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
 import type { Microphone, Recording, RecordOptions, SessionAudio, Speaker } from './audio/types';
 import { Lifeline } from './connection/lifeline';
@@ -34,6 +34,7 @@ export class Session extends EventEmitter<SessionEvents> {
     this.#audio = new LiveAudio(options, {
       text: (event) => this.emit('text', event),
       audio: (event) => this.emit('audio', event),
+      packets: (event) => this.emit('packets', event),
       error: (error) => this.emit('error', error),
       dropped: (event) => this.emit('dropped', event),
       metrics: () => this.emit('metrics', this.metrics),
@@ -126,13 +127,32 @@ export class Session extends EventEmitter<SessionEvents> {
     if (!(pcm instanceof Float32Array)) {
       throw new MoshiError('bad-option', 'sendAudio takes a Float32Array of 24 kHz mono samples in [-1, 1]');
     }
+    if (this.#options.codecs === false)
+      throw new MoshiError('unsupported', 'codecs: false leaves no encoder: use sendPackets');
     this.#audio.send(pcm);
+  }
+
+  /**
+   * Sends Opus packets of mono sound, `opus.frameMs` long each, in pages of `opus.packetsPerPage`; with `codecs: false`, in
+   * place of {@link sendAudio}. What the network does not take at once is dropped. Throws `bad-option` for anything else.
+   */
+  sendPackets(packets: readonly Uint8Array[]): void {
+    const { codecs, opus } = this.#options;
+    const samples = (opus.frameMs / 1000) * SAMPLE_RATE;
+    if (codecs !== false)
+      throw new MoshiError('bad-option', 'sendPackets needs codecs: false: a connection has one stream');
+    for (const packet of packets) {
+      if (!(packet instanceof Uint8Array) || opusPacketSamples(packet, SAMPLE_RATE) !== samples) {
+        throw new MoshiError('bad-option', `sendPackets takes Opus packets of ${opus.frameMs} ms`);
+      }
+    }
+    this.#audio.sendPackets(packets, samples);
   }
 
   /** Sends `ms` milliseconds of silence, as for a muted microphone: a model that hears nothing at all stands still. */
   sendSilence(ms: number): void {
     if (!(ms >= 0 && ms <= 600_000)) throw new MoshiError('bad-option', `sendSilence takes 0 to 600000 ms, not ${ms}`);
-    this.#audio.sendSilence(ms);
+    this.sendAudio(new Float32Array(Math.round((ms / 1000) * SAMPLE_RATE)));
   }
 
   /**

@@ -16,7 +16,7 @@ export interface UserStreamHost {
  * breaks down is replaced by another on the same stream, unless it never worked.
  */
 export class UserStream {
-  readonly #factory: CodecFactory;
+  readonly #factory: CodecFactory | false;
   readonly #options: ResolvedOptions['opus'];
   readonly #packetSamples: number;
   #writer: OggOpusWriter | undefined;
@@ -28,14 +28,14 @@ export class UserStream {
   #host: UserStreamHost | undefined;
   #freed = false;
 
-  private constructor(factory: CodecFactory, options: ResolvedOptions['opus']) {
+  private constructor(factory: CodecFactory | false, options: ResolvedOptions['opus']) {
     this.#factory = factory;
     this.#options = options;
     this.#packetSamples = (options.frameMs / 1000) * SAMPLE_RATE;
   }
 
-  /** Starts an encoder; rejects as it does. */
-  static async open(factory: CodecFactory, options: ResolvedOptions['opus']): Promise<UserStream> {
+  /** Starts an encoder, unless there is to be none; rejects as it does. */
+  static async open(factory: CodecFactory | false, options: ResolvedOptions['opus']): Promise<UserStream> {
     const stream = new UserStream(factory, options);
     await stream.#load();
     return stream;
@@ -67,6 +67,12 @@ export class UserStream {
     }
   }
 
+  /** Takes a packet of `frameMs` that somebody else encoded. */
+  add(packet: Uint8Array): void {
+    this.#writer ??= new OggOpusWriter();
+    this.#add(packet);
+  }
+
   /** Gives the encoder's memory back; nothing comes any more. */
   free(): void {
     this.#freed = true;
@@ -76,6 +82,7 @@ export class UserStream {
   }
 
   async #load(): Promise<void> {
+    if (!this.#factory) return;
     let worked = false;
     let current = true;
     // Each encoder has a sink of its own: one that broke down may still have something to say.

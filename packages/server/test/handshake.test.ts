@@ -108,6 +108,7 @@ describe('a conversation', () => {
 
   it('tells clients that ask for extensions what it is, once and before the handshake', async () => {
     const engine = new FakeEngine();
+    Object.assign(engine.info, { keepsUp: false });
     const server = await serve({ engine });
     const client = await Client.ready(server, '?extensions=1');
     expect(types(client)).toEqual(['metadata', 'handshake']);
