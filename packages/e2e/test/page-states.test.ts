@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeInChromium, launch } from '../../e2e/support/browser';
-import { type Gallery, type Look, openGallery, openWindow } from './support/gallery';
-import { type Fake, show, states } from './support/states';
+import { type Gallery, type Look, openGallery, openWindow } from '../../web/test/support/gallery';
+import { type Fake, show, states } from '../../web/test/support/states';
+import { describeInChromium, launch } from '../support/browser';
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const looks: readonly Look[] = [

@@ -4,18 +4,15 @@ import { readWav, resample, rms } from '@moshi/protocol/audio';
 import { loopbackEngine } from '@moshi/server';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { describeInChromium, launch } from '../../e2e/support/browser';
-import { tap } from '../../e2e/support/tap';
-import { micWav } from '../../e2e/support/wav';
 import { FakeEngine } from '../../server/test/support/fake-engine';
-import { builtPage, openApp } from './support/app';
-import { openWindow } from './support/gallery';
+import { builtPage, openApp } from '../../web/test/support/app';
+import { openWindow } from '../../web/test/support/gallery';
+import { describeInChromium, launch } from '../support/browser';
+import { tap } from '../support/tap';
+import { micWav } from '../support/wav';
 
 let built: Awaited<ReturnType<typeof builtPage>>;
 let browser: Browser;
-
-/** More than two different speeches have in common, and less than a busy machine's gaps leave of one. */
-const ALIKE = 0.7;
 
 /** The browser's own processing would change what is compared. */
 const asItIs = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
@@ -68,15 +65,21 @@ describeInChromium('the page and a real server', () => {
     await page.getByRole('button', { name: 'Record' }).click();
     const download = await saving;
     const { captured, heard, sampleRate } = listening.stop();
-    const [said, played] = [captured, heard].map((pcm) => resample(pcm, sampleRate, 24_000));
-    expect(compareEnvelopes(said!, played!).correlation).toBeGreaterThan(ALIKE);
+    const [said, played] = [captured, heard].map((pcm) => resample(pcm, sampleRate, 24_000)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    // Whether each word was heard is loop.test.ts's business: here, that there was sound, and that the file has the same.
+    expect(rms(played)).toBeGreaterThan(0.01);
 
     expect(download.suggestedFilename()).toMatch(/^moshi-.*\.wav$/);
     const file = await readFile(await download.path());
     expect(readWav(file)).toMatchObject({ sampleRate: 24_000, channels: 2, bits: 16, format: 'pcm' });
     const [model, user] = sidesOf(file);
     expect(Math.min(rms(model!), rms(user!))).toBeGreaterThan(0.01);
-    expect(compareEnvelopes(user!, model!).correlation).toBeGreaterThan(ALIKE);
+    // The file begins later than the tap.
+    expect(compareEnvelopes(model!, played, { maxDelayMs: 10_000 }).correlation).toBeGreaterThan(0.9);
+    expect(compareEnvelopes(user!, said, { maxDelayMs: 10_000 }).correlation).toBeGreaterThan(0.9);
 
     await page.getByText('Answers after').waitFor();
     await page.getByRole('button', { name: 'End' }).click();

@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, it } from 'vitest';
-import { chromiumPath, launch } from '../../e2e/support/browser';
-import { type Look, openGallery, openWindow } from './support/gallery';
-import { show, states } from './support/states';
+import { type Look, openGallery, openWindow } from '../../web/test/support/gallery';
+import { show, states } from '../../web/test/support/states';
+import { chromiumPath, launch } from '../support/browser';
 
 // MOSHI_SCREENSHOTS=1 makes the pictures of docs/page.md anew; =all every state, each way, into the folder MOSHI_SCREENSHOTS_TO.
 const { MOSHI_SCREENSHOTS: wanted, MOSHI_SCREENSHOTS_TO: to } = process.env;
