@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { type ConnectOptions, connect, type Session, type SessionEvents } from '../src/index';
 import {
   compareEnvelopes,
+  fakeAudio,
   type ScriptedServer,
   type ServerScript,
   scriptedServer,
@@ -272,6 +273,23 @@ describe('a resuming server', () => {
     await server.nextPeer();
     expect(second.got).toContain('not-resumed {"reason":"expired"}');
   });
+});
+
+it('the example of docs/testing.md holds', async () => {
+  const server = scriptedServer();
+  const audio = fakeAudio({ microphone: speechLike(2) });
+  const session = await connect(server.url, { transport: server.transport, audio: { platform: audio } });
+  await session.speaker.start();
+  await session.microphone.start();
+  const peer = await server.nextPeer();
+  peer.echo();
+  peer.say('Good morning.');
+  await audio.advance(3000);
+  expect(compareEnvelopes(speechLike(2), audio.heard).correlation).toBeGreaterThan(0.9);
+  session.endTurn();
+  expect(await peer.expect('control')).toEqual({ type: 'control', action: 'endTurn' });
+  await session.close();
+  server.assertComplete();
 });
 
 describe('comparing sounds', () => {
