@@ -54,3 +54,6 @@ export function describeInChromium(name: string, tests: () => void): void {
   if (chromiumPath) describe(name, tests);
   else describe.skip(`${name} (no Chromium: apt-get install chromium, or set MOSHI_CHROMIUM)`, tests);
 }
+
+/** Whether the tests that take long are wanted, too: `MOSHI_E2E=all`. */
+export const wantsAll = process.env.MOSHI_E2E === 'all';

@@ -13,6 +13,9 @@ import { micWav } from './wav';
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
+/** The page that talks. */
+export const LOOP_ENTRY = file('./loop.entry.ts');
+
 /** Sound as the device gives it: what makes calls sound better changes the loudness that is compared. */
 export const RAW: MicrophoneOptions = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
@@ -67,7 +70,7 @@ export class Conversation {
   static async open(options: ConversationOptions = {}): Promise<Conversation> {
     const server = await serve(options);
     const chaos = await chaosProxy({ port: portOf(server) });
-    const host = await hostPage({ entry: file('./loop.entry.ts'), ...options.page, proxy: chaos.url });
+    const host = await hostPage({ entry: LOOP_ENTRY, ...options.page, proxy: chaos.url });
     const microphone = await micWav(options.says ?? (await speech()), { leadMs: 500 });
     const browser = await launch({ microphone, ...options.browser });
     const page = await (await browser.newContext()).newPage();
@@ -77,15 +80,19 @@ export class Conversation {
     return conversation;
   }
 
-  /** Connects, and starts speaker and microphone. */
+  /** Connects to the server, or to the one at `url`, and starts speaker and microphone. */
   async talk({
     connect = {},
+    url,
     microphone = RAW,
   }: {
     connect?: ConnectOptions;
+    url?: string;
     microphone?: MicrophoneOptions;
   } = {}): Promise<void> {
-    await this.page.evaluate((asked) => loop.connect(asked), connect as never);
+    // What a page is given has to be data, which the types of options do not say.
+    const asked = { connect, url } as unknown as { connect: object; url?: string };
+    await this.page.evaluate((given) => loop.connect(given.connect, given.url), asked);
     await this.page.evaluate((asked) => loop.talk(asked), microphone as never);
   }
 
