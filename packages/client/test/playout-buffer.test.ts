@@ -181,6 +181,18 @@ describe('PlayoutBuffer', () => {
     expect(buffer.status.time).toBeCloseTo(0.91, 6);
   });
 
+  it('takes what is late while everything begins for no habit of the network', () => {
+    // Frames of 80 ms as a browser got them: its first half second went into compiling.
+    const lateMs = [75, 419, 342, 432, 356, 337, 261, 237, 158, 138, 108, 71, 31];
+    const arrivals = Array.from({ length: 150 }, (_, n) => ({ atMs: n * 80 + (lateMs[n] ?? (n % 3) * 5), ms: 80 }));
+    for (let n = 1; n < arrivals.length; n++) {
+      arrivals[n]!.atMs = Math.max(arrivals[n]!.atMs, arrivals[n - 1]!.atMs);
+    }
+    const { targetMs, bufferedMs } = play({ name: 'a beginning', arrivals }).status;
+    expect(targetMs).toBeLessThan(130);
+    expect(bufferedMs).toBeLessThan(260);
+  });
+
   it('forgets a margin when the network is steady again', () => {
     const buffer = new PlayoutBuffer({ sampleRate: RATE });
     const random = lcg(3);

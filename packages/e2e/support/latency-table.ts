@@ -12,8 +12,6 @@ export interface Stage {
 const PER_MS = 24;
 const PAGE = 960;
 const FRAME = 1920;
-/** What Opus needs to see of the future, at 24 kHz; decoders leave as much out at the beginning. */
-const LOOK_AHEAD = 156;
 
 /** The way of each frame, stage by stage. Marks of page and engine are on one clock. */
 export function stages(page: PageMarks, engine: EngineMarks): Stage[] {
@@ -34,7 +32,7 @@ export function stages(page: PageMarks, engine: EngineMarks): Stage[] {
     const trigger = page.sends[sent - 1];
     const answered = engine.answers[n];
     if (!trigger || answered === undefined) continue;
-    add('rest of the page a frame ends in', (sent * PAGE - (n + 1) * FRAME - LOOK_AHEAD) / PER_MS);
+    add('rest of the page a frame ends in', (sent * PAGE - (n + 1) * FRAME) / PER_MS);
     add('network and decoding to engine', pushed - trigger.at);
     add('engine (loopback)', answered - pushed);
     const frame = page.frames[n];

@@ -3,6 +3,8 @@ const WINDOW_MS = 20_000;
 const BURST_MS = 10;
 /** Nothing for so long is a pause or an outage, which no margin bridges: what was known of the network is void. */
 const OUTAGE_MS = 400;
+/** Whoever begins loads, compiles and catches up with himself for so long: that says nothing of the network. */
+const SETTLING_MS = 1500;
 /** What was late once in the window is left to chance, what was late twice is how this network is. */
 const LEFT_TO_CHANCE = 1;
 
@@ -17,6 +19,7 @@ export class ArrivalJitter {
   /** The same arrivals' lateness, ascending. */
   readonly #sorted: number[] = [];
   #lastPushMs: number | undefined;
+  #settledMs: number | undefined;
 
   /** Sound that begins at `time` seconds arrived at `nowMs`, on any steady clock. */
   push(time: number, nowMs: number): void {
@@ -24,6 +27,8 @@ export class ArrivalJitter {
     this.#lastPushMs = nowMs;
     if (pauseMs < BURST_MS) return;
     if (pauseMs > OUTAGE_MS) this.clear();
+    this.#settledMs ??= nowMs + SETTLING_MS;
+    if (nowMs < this.#settledMs) return;
     while (this.#window.length > 0 && this.#window[0]!.atMs < nowMs - WINDOW_MS) {
       this.#sorted.splice(this.#place(this.#window.shift()!.lateMs), 1);
     }
