@@ -18,6 +18,8 @@ export default defineConfig({
   test: {
     // Of tests that say they may run beside others: long processes of their own.
     maxConcurrency: 2,
+    // Machines are shared: what is polled for comes when it comes.
+    expect: { poll: { timeout: 20_000 } },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [

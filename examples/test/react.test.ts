@@ -58,10 +58,10 @@ describeInChromium('react in StrictMode', () => {
   it('holds one session, though everything is mounted twice, and none once it is gone', async () => {
     await page.evaluate(() => Object.assign(window, { gone: window.show('talk') }));
     await status('ready');
-    await vi.waitUntil(() => server.sessions.size === 1);
+    await vi.waitUntil(() => server.sessions.size === 1, 20_000);
     await page.waitForFunction(() => window.audio.openInputs === 1 && window.audio.openOutputs === 1);
     await page.evaluate(() => (window as unknown as { gone(): void }).gone());
-    await vi.waitUntil(() => server.sessions.size === 0);
+    await vi.waitUntil(() => server.sessions.size === 0, 20_000);
     await page.waitForFunction(() => window.audio.openInputs + window.audio.openOutputs === 0);
   });
 
@@ -83,9 +83,9 @@ describeInChromium('react in StrictMode', () => {
     await page.getByRole('button', { name: 'Mute', pressed: true }).waitFor();
     await page.waitForFunction(() => document.querySelector('meter')!.value === 0);
     await page.getByRole('button', { name: 'Interrupt' }).click();
-    await vi.waitUntil(() => engine.commands.includes('interrupt'));
+    await vi.waitUntil(() => engine.commands.includes('interrupt'), 20_000);
     await page.getByRole('button', { name: 'Hang up' }).click();
-    await vi.waitUntil(() => server.sessions.size === 0);
+    await vi.waitUntil(() => server.sessions.size === 0, 20_000);
     await page.getByRole('button', { name: 'Talk' }).click();
     await status('ready');
     expect(await page.getByText('Your order').count()).toBe(0);

@@ -172,11 +172,11 @@ describe('sound through the programs of the system', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(pieces).toEqual([]);
     port.push(speechLike(2), 0);
-    await vi.waitUntil(() => pieces.length > 0);
+    await vi.waitUntil(() => pieces.length > 0, 20_000);
     const until = performance.now() + 300;
     while (performance.now() < until);
     const before = pieces.length;
-    await vi.waitUntil(() => pieces.length > before);
+    await vi.waitUntil(() => pieces.length > before, 20_000);
     expect(pieces[before]).toBe(1440);
   });
 

@@ -141,7 +141,7 @@ describe('connect fails', () => {
     const error = await failure(connect(server.url, { handshakeTimeoutMs: 100 }));
     expect(error).toMatchObject({ code: 'handshake-timeout', retryable: true });
     expect(error.message).toMatch(/took the call but was not ready/);
-    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3));
+    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3), 20_000);
     await codecsFreed();
   });
 
@@ -172,7 +172,7 @@ describe('connect fails', () => {
     const options = { signal: controller.signal, on: { waiting: () => controller.abort(reason) } };
     const error = await failure(connect(server.url, options));
     expect(error).toMatchObject({ code: 'aborted', cause: reason });
-    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3));
+    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3), 20_000);
     await codecsFreed();
   });
 

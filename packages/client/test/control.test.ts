@@ -43,7 +43,7 @@ describe('a pause', () => {
     const { transport, session } = await fakeSession({ idleTimeoutMs: 30 });
     session.pause();
     session.sendSilence(8000);
-    await vi.waitFor(() => expect(session.state).toEqual({ status: 'closing' }));
+    await vi.waitFor(() => expect(session.state).toEqual({ status: 'closing' }), 20_000);
     transport.hangUp();
   });
 });
@@ -107,7 +107,7 @@ describe('a restart', () => {
     expect(session.state.status).toBe('ready');
     transport.receive({ type: 'event', name: 'restarted' });
     session.sendSilence(8000);
-    await vi.waitFor(() => expect(session.state).toEqual({ status: 'closing' }));
+    await vi.waitFor(() => expect(session.state).toEqual({ status: 'closing' }), 20_000);
     transport.hangUp();
   });
 

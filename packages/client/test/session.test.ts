@@ -207,7 +207,7 @@ describe('what the server sends', () => {
     transport.shakeHands();
     for (const word of ['one', 'two', 'three']) transport.receive({ type: 'text', text: word });
     await connecting;
-    await vi.waitFor(() => expect(heard).toEqual(['one', 'two', 'three']));
+    await vi.waitFor(() => expect(heard).toEqual(['one', 'two', 'three']), 20_000);
     for (const other of others) process.on('uncaughtException', other);
     expect(uncaught).toHaveBeenCalledOnce();
     transport.hangUp();
@@ -377,7 +377,7 @@ describe('the end of the connection', () => {
     const { transport, session, log } = await fakeSession({ idleTimeoutMs: 30 });
     session.sendSilence(80);
     session.sendSilence(400);
-    await vi.waitFor(() => expect(transport.ended).toEqual(['close 4000 server silent']));
+    await vi.waitFor(() => expect(transport.ended).toEqual(['close 4000 server silent']), 20_000);
     transport.hangUp({ code: 4000 });
     expect(log.map(([name]) => name)).toEqual(['state', 'error', 'state', 'closed']);
     expect(session.state).toMatchObject({ status: 'closed', error: { code: 'silent', retryable: true } });

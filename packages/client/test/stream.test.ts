@@ -160,7 +160,7 @@ describe('leaving the loop', () => {
     }
     for await (const event of connectStream(server.url, source())) if (event.type === 'audio') break;
     expect(returned).toBe(true);
-    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3));
+    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3), 20_000);
     expect(free).toHaveBeenCalledTimes(1);
   });
 
@@ -171,7 +171,7 @@ describe('leaving the loop', () => {
       await new Promise(() => {});
     }
     for await (const event of connectStream(server.url, source())) if (event.type === 'audio') break;
-    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3));
+    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3), 20_000);
   });
 
   it('works before the server is ready', async () => {
@@ -180,7 +180,7 @@ describe('leaving the loop', () => {
       expect(event).toEqual({ type: 'state', state: { status: 'waiting' } });
       break;
     }
-    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3));
+    await vi.waitFor(() => expect(server.peers[0]?.socket.readyState).toBe(3), 20_000);
   });
 });
 

@@ -132,7 +132,7 @@ describe('a scripted server', () => {
     session.pause();
     const missing = peer.expect('ping');
     missing.catch(() => {});
-    await vi.waitFor(() => expect(peer.received).toHaveLength(1));
+    await vi.waitFor(() => expect(peer.received).toHaveLength(1), 20_000);
     expect(() => strict.assertComplete()).toThrow('no message "ping" came; nobody took a "control"');
     await session.close();
     await expect(missing).rejects.toThrow('left');
@@ -253,13 +253,13 @@ describe('a resuming server', () => {
     session.on('text', ({ text }) => texts.push(text));
     const peer = await server.nextPeer();
     peer.say('one two');
-    await vi.waitUntil(() => texts.length === 2);
+    await vi.waitUntil(() => texts.length === 2, 20_000);
     peer.say('three');
     peer.drop();
     peer.say('four');
     expect(await next(session, 'resumed')).toMatchObject({ replayedMessages: 2 });
     (await server.nextPeer()).say('five');
-    await vi.waitUntil(() => texts.length === 5);
+    await vi.waitUntil(() => texts.length === 5, 20_000);
     expect(texts).toEqual([' one', ' two', ' three', ' four', ' five']);
     await session.close();
     server.assertComplete();

@@ -85,7 +85,7 @@ describe('the encoder of the browser', () => {
     expect(encoders.map(({ state }) => state)).toEqual(['closed', 'configured']);
     for (let at = 0; at < WORDS.length; at += 480) encoder.push(WORDS.subarray(at, at + 480));
     expect(encoder.pending).toBe(WORDS.length);
-    await vi.waitFor(() => expect(packets).toHaveLength(100));
+    await vi.waitFor(() => expect(packets).toHaveLength(100), 20_000);
     expect(encoder.pending).toBe(0);
     expect(packets.every((packet) => opusPacketSamples(packet, 24_000) === 480)).toBe(true);
     const decoder = await codecs.createDecoder({ maxSeconds: 10 });
@@ -150,7 +150,7 @@ describe('the encoder of the browser', () => {
     const { encoder, packets } = await open();
     encoder.push(new Float32Array(480).fill(Number.NaN));
     encoder.push(new Float32Array(480).fill(7));
-    await vi.waitFor(() => expect(packets).toHaveLength(2));
+    await vi.waitFor(() => expect(packets).toHaveLength(2), 20_000);
     encoder.free();
   });
 });
