@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { MicrophoneState, MoshiError } from '../src/index';
+import { listDevices, type MicrophoneState, type MoshiError } from '../src/index';
 import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike, tone } from '../src/testing/index';
 import { audioSession } from './support/audio-session';
 
@@ -189,5 +189,8 @@ describe('a microphone', () => {
     await expect(audio.microphone.start()).rejects.toThrow('use sendAudio and the event audio, or pass audio.platform');
     await expect(audio.speaker.start()).rejects.toMatchObject({ code: 'unsupported' });
     await expect(audio.record()).rejects.toMatchObject({ code: 'unsupported' });
+    await expect(listDevices()).rejects.toMatchObject({ code: 'unsupported' });
+    const { inputs } = await listDevices({ platform: fakeAudio() });
+    expect(inputs).toMatchObject([{ id: 'microphone', isDefault: true }]);
   });
 });

@@ -1,5 +1,5 @@
 /** A page with microphone and speaker of a session that is not there: it keeps what it is sent, and says what the test says. */
-import type { AudioOptions, HeardWord, Microphone, Speaker } from '@moshi/client';
+import { type AudioOptions, type HeardWord, listDevices, type Microphone, type Speaker } from '@moshi/client';
 import type { AudioSession } from '../../client/src/audio/types';
 import { createSessionAudio } from '../../client/src/session-audio';
 
@@ -7,6 +7,7 @@ declare global {
   var Sound: new (options: AudioOptions) => SoundInPage;
   var sound: SoundInPage;
   var pause: (ms: number) => Promise<void>;
+  var devices: typeof listDevices;
 }
 
 const FRAME = 1920;
@@ -66,7 +67,7 @@ class SoundPage {
 }
 
 const own = new SoundPage({});
-Object.assign(globalThis, { Sound: SoundPage, pause: wait, sound: own });
+Object.assign(globalThis, { Sound: SoundPage, pause: wait, sound: own, devices: listDevices });
 
 // Everything Playwright does counts as done by the user: what happens without one has to happen by itself.
 if (location.hash === '#speaker') {

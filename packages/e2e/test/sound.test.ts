@@ -150,23 +150,23 @@ describeInChromium('sound in Chromium', () => {
       async ({ raw, samples }) => {
         await sound.microphone.start(raw);
         await sound.speaker.start();
-        const list = await navigator.mediaDevices.enumerateDevices();
-        const other = (kind: string) =>
-          list.find((device) => device.kind === kind && device.deviceId !== 'default')!.deviceId;
+        const list = await devices();
+        const other = (kind: 'inputs' | 'outputs') => list[kind].find((device) => !device.isDefault)!.id;
         const speaking = sound.speak(samples);
         await pause(700);
         sound.forget();
         const before = performance.now();
-        await sound.microphone.setDevice(other('audioinput'));
-        await sound.speaker.setDevice(other('audiooutput'));
+        await sound.microphone.setDevice(other('inputs'));
+        await sound.speaker.setDevice(other('outputs'));
         await pause(1000);
         const missing = (performance.now() - before) / 1000 - sound.sentSeconds;
         await speaking;
         const bad = await sound.microphone.setDevice('no such device').catch((error) => error.message);
         const badOutput = await sound.speaker.setDevice('no such device').catch((error) => error.code);
         return {
+          list,
           devices: [sound.microphone.device, sound.speaker.device],
-          wanted: [other('audioinput'), other('audiooutput')],
+          wanted: [other('inputs'), other('outputs')],
           missing,
           bad,
           badOutput,
@@ -178,6 +178,11 @@ describeInChromium('sound in Chromium', () => {
     expect(found.devices.map((device) => device?.id)).toEqual(found.wanted);
     expect(found.devices[0]).toMatchObject({ kind: 'input', isDefault: false });
     expect(found.devices[1]!.label).toContain('Fake Audio Output');
+    expect(found.list).toMatchObject({ labelled: true, canChooseOutput: true });
+    for (const kind of [found.list.inputs, found.list.outputs]) {
+      expect(kind.filter(({ isDefault }) => isDefault)).toHaveLength(1);
+      expect(kind.every(({ label }) => label.startsWith('Fake'))).toBe(true);
+    }
     expect(found.missing).toBeLessThan(0.3);
     expect(found.bad).toContain('this microphone is not here any more');
     expect(found.badOutput).toBe('no-device');

@@ -55,8 +55,6 @@ class WebInput implements InputPort {
   /** Whether the stream ends with this port. */
   readonly #owned: boolean;
   readonly #source: AudioNode | undefined;
-  /** Without a device it gives the time. */
-  readonly #silence: ConstantSourceNode;
   readonly #node: AudioWorkletNode;
   readonly #meter: Meter;
   #unlisten: (() => void)[] = [];
@@ -71,7 +69,6 @@ class WebInput implements InputPort {
     this.#stream = stream;
     this.#owned = options.stream === undefined;
     this.#source = stream && new MediaStreamAudioSourceNode(context, { mediaStream: stream });
-    this.#silence = new ConstantSourceNode(context, { offset: 0 });
     const setup: CaptureSetup = { muted: options.muted };
     this.#node = new AudioWorkletNode(context, 'moshi-capture', {
       outputChannelCount: [1],
@@ -80,8 +77,7 @@ class WebInput implements InputPort {
       processorOptions: setup,
     });
     this.#meter = new Meter(context);
-    this.#silence.connect(this.#node).connect(open.user);
-    this.#silence.start();
+    this.#node.connect(open.user);
     this.#source?.connect(this.#node);
     this.#source?.connect(this.#meter.node);
     this.#node.port.onmessage = ({ data }: MessageEvent<CapturedBlock>) => this.#take(data);
@@ -114,8 +110,6 @@ class WebInput implements InputPort {
     this.#command({ stop: true });
     this.#node.port.onmessage = null;
     this.#source?.disconnect();
-    this.#silence.stop();
-    this.#silence.disconnect();
     this.#node.disconnect();
     if (this.#stream && this.#owned) stopTracks(this.#stream);
     await this.#graph.release();
