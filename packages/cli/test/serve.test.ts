@@ -35,7 +35,7 @@ describe('moshi serve', () => {
     const { line, url, interrupt, status, stderr } = await serving(['--engine', 'loopback', '--slots', '2']);
     expect(line).toMatch(/^http:\/\/127\.0\.0\.1:\d+ {2}model loopback, 2 at a time\. Ctrl\+C stops it\.\n$/);
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
-    const session = await connect(url);
+    const session = await connect(url, { reconnect: false });
     const closed = new Promise<{ code: number }>((resolve) => session.on('closed', resolve));
     interrupt.abort();
     expect(await status).toBe(0);
