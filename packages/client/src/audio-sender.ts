@@ -1,4 +1,4 @@
-import { FRAME_SAMPLES, type Message, SAMPLE_RATE } from '@moshi/protocol';
+import { type ClientMessage, FRAME_SAMPLES, SAMPLE_RATE } from '@moshi/protocol';
 import { PcmQueue } from './pcm-queue';
 import { SentTail } from './sent-tail';
 import { startTimer, type Timer } from './timer';
@@ -7,7 +7,7 @@ import type { UserStream } from './user-stream';
 /** The part of a connection that the sender uses. */
 export interface SoundWire {
   readonly bufferedAmount: number;
-  send(message: Message): void;
+  send(message: ClientMessage): void;
 }
 
 export interface AudioSenderOptions {

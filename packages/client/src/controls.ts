@@ -1,4 +1,4 @@
-import type { ControlAction, Message } from '@moshi/protocol';
+import type { ClientMessage, ControlAction } from '@moshi/protocol';
 import { MoshiError } from './errors';
 import type { LiveAudio } from './live-audio';
 
@@ -7,7 +7,7 @@ export interface ControlsHost {
   /** What the server announced. */
   extensions(): ReadonlySet<string>;
   /** Throws `closed` when the session is not ready. */
-  send(message: Message): void;
+  send(message: ClientMessage): void;
 }
 
 /** The control messages of one session, and what its sound has to know about them. */

@@ -1,7 +1,6 @@
 import type { DialectName } from '@moshi/protocol';
 import type { CloseWords } from './close-words';
 import { MoshiError } from './errors';
-import type { RefusedUpgrade } from './platform/types';
 import type { TransportClose } from './transport';
 
 /** What is known about a connection when it ends. */
@@ -19,44 +18,15 @@ export interface ConnectionEnd {
   readonly serverError?: MoshiError;
 }
 
-const PERSONA_HINT =
-  " A PersonaPlex server does this to callers without a voice and a prompt: pass dialect: 'personaplex'.";
-const RETRYABLE_STATUS = new Set([408, 425, 429, 500, 502, 503, 504]);
-
 /** The error for a connection that this side did not end, or undefined when it ended as it should. */
 export function explainClose(close: TransportClose, context: ConnectionEnd, words: CloseWords): MoshiError | undefined {
-  if (close.refused) return explainRefusal(close.refused, context.url, words);
-  if (!context.opened) return explainUnreachable(close, context.url, words);
+  if (close.refused) return words.refused(close.refused, context.url);
+  if (!context.opened) return words.unreachable(context.url, close.error);
   const { ready, serverError } = context;
   if (ready && !serverError && close.clean && (close.code === 1000 || close.code === 1005)) return undefined;
-  const { message, retryable } = words.describeClose(close.code, close.reason, {
-    dialect: context.dialect,
-    ready,
-    msSinceOpen: context.msSinceOpen,
-  });
+  const { message, retryable } = words.closed(close.code, close.reason, context);
   if (serverError && !ready) return new MoshiError('server', serverError.message, { retryable, cause: close.error });
-  const hint = close.code === 1006 && !ready && context.personaMissing ? PERSONA_HINT : '';
-  return new MoshiError('closed', message + hint, { retryable, cause: serverError ?? close.error });
-}
-
-function explainRefusal({ status, text }: RefusedUpgrade, url: string, words: CloseWords): MoshiError {
-  const detail = text.trimStart().startsWith('<') ? '' : text.replace(/\s+/g, ' ').trim().slice(0, 200);
-  const cure = words.cureRefusal(status);
-  const message = [`${url} refused the connection with HTTP ${status}`, detail, cure].filter(Boolean).join(': ');
-  return new MoshiError('refused', message, { retryable: RETRYABLE_STATUS.has(status) });
-}
-
-function explainUnreachable(close: TransportClose, url: string, words: CloseWords): MoshiError {
-  const error = close.error as (Error & { code?: string }) | undefined;
-  const what = error?.code ?? error?.message ?? 'no connection';
-  return new MoshiError(
-    'unreachable',
-    `cannot reach ${url} (${what}): ${words.cureUnreachable(what, error?.message ?? '')}`,
-    {
-      retryable: true,
-      cause: error,
-    },
-  );
+  return new MoshiError('closed', message, { retryable, cause: serverError ?? close.error });
 }
 
 /** The error for codecs that did not come up. */

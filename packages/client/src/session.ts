@@ -1,4 +1,11 @@
-import { type ControlAction, type DialectName, type Message, opusPacketSamples, SAMPLE_RATE } from '@moshi/protocol';
+import {
+  type ClientMessage,
+  type ControlAction,
+  type DialectName,
+  type Message,
+  opusPacketSamples,
+  SAMPLE_RATE,
+} from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
 import type { Microphone, Recording, RecordOptions, SessionAudio, Speaker } from './audio/types';
 import { Lifeline } from './connection/lifeline';
@@ -46,7 +53,7 @@ export class Session extends EventEmitter<SessionEvents> {
       renewed: () => this.#forget(new MoshiError('closed', 'the connection was lost and a new conversation began')),
       ended: (error) => this.#ended(error),
     });
-    const send = (message: Message) => this.#lifeline.send(message);
+    const send = (message: ClientMessage) => this.#lifeline.send(message);
     this.#controls = new Controls({ extensions: () => this.extensions, send }, this.#audio);
     this.#speech = new Speech({
       announced: () => this.extensions.has('say'),

@@ -18,20 +18,19 @@ export type LoadSound = () => Promise<Sound>;
 const RETRYABLE = [1001, 1005, 1006, 1011, 1012, 1013];
 
 const briefWords: CloseWords = {
-  describeClose: (code, reason) => ({
+  closed: (code, reason) => ({
     message: `The connection closed with code ${code}${reason && `: ${reason.slice(0, 123)}`}.`,
     retryable: RETRYABLE.includes(code),
   }),
-  cureRefusal: () => undefined,
-  cureUnreachable: () => 'check host, port and network',
+  refused: ({ status }, url) => new MoshiError('refused', `${url} refused the connection with HTTP ${status}`),
+  unreachable: (url, cause) => new MoshiError('unreachable', `cannot reach ${url}`, { retryable: true, cause }),
 };
 
 /** The sound of a session, loaded while its connection opens. */
 export class SoundLoader {
   readonly #load: LoadSound;
-  #sound: Sound | undefined;
-
   readonly #words: CloseWords;
+  #sound: Sound | undefined;
 
   /** `words`: those until it is loaded. */
   constructor(load: LoadSound, words: CloseWords = briefWords) {

@@ -1,4 +1,4 @@
-import { type EventMessage, type Message, parseSayNotice, type SayNotice, sayEvent } from '@moshi/protocol';
+import { type ClientMessage, type EventMessage, parseSayNotice, type SayNotice, sayEvent } from '@moshi/protocol';
 import { MoshiError } from './errors';
 import type { SessionEvents } from './events';
 
@@ -41,7 +41,7 @@ export interface SpeechHost {
   /** Whether the session is closing or closed. */
   over(): boolean;
   /** Throws `closed` when the session is not ready. */
-  send(message: Message): void;
+  send(message: ClientMessage): void;
   /** Seconds of reply audio received. */
   now(): number;
   emit<Name extends keyof SayEvents>(name: Name, event: Parameters<SayEvents[Name]>[0]): void;
@@ -147,7 +147,7 @@ export class Speech {
     }
   }
 
-  #ask(what: string, message: Message): void {
+  #ask(what: string, message: ClientMessage): void {
     if (!this.#host.announced()) throw unsupported(what);
     this.#host.send(message);
   }

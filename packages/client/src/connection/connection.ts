@@ -1,4 +1,4 @@
-import { decodeMessage, encodeMessage, type Message } from '@moshi/protocol';
+import { type ClientMessage, decodeMessage, encodeClientMessage, type Message } from '@moshi/protocol';
 import { displayUrl } from '../endpoint';
 import { MoshiError } from '../errors';
 import type { ClosedEvent, WaitingEvent } from '../events';
@@ -110,8 +110,8 @@ export class Connection {
     setTimeout(() => this.#mailbox.open(), 0);
   }
 
-  send(message: Message): void {
-    this.#transport.send(encodeMessage(message));
+  send(message: ClientMessage): void {
+    this.#transport.send(encodeClientMessage(message));
   }
 
   /** Gives up before {@link begin}. */

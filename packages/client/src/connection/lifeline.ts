@@ -1,4 +1,4 @@
-import { CLOSE_RESUMING, type Message, type ResumeRequest, resumeQuery } from '@moshi/protocol';
+import { CLOSE_RESUMING, type ClientMessage, type Message, type ResumeRequest, resumeQuery } from '@moshi/protocol';
 import type { Codecs } from '../codecs';
 import { MoshiError } from '../errors';
 import type { ClosedEvent, NewConversationEvent, SessionEvents, WaitingEvent } from '../events';
@@ -117,7 +117,7 @@ export class Lifeline {
   }
 
   /** Throws `closed` unless the session is ready. */
-  send(message: Message): void {
+  send(message: ClientMessage): void {
     const { status } = this.#state;
     if (status !== 'ready') {
       const away = status === 'reconnecting';
