@@ -122,8 +122,7 @@ class Call {
     try {
       this.#session.interrupt();
     } catch {
-      // This server cannot be told to stop; at least it is not heard to its end.
-      this.#session.speaker.clear();
+      // Nobody is there to be told: the connection is lost, or this server takes no orders and nothing is heard of it.
     }
     this.#view.cut();
   }

@@ -59,7 +59,7 @@ export function addConverse(program: Command, host: Host): void {
     .option('--threads <n>', 'threads of the model', whole(1, 256))
     .option('--text <out.json>', 'store the transcript: text, words with times, fragments, model, seed, metrics')
     .option('--tail <seconds>', 'silence after the input, time for the model to finish', within(0, 3600), 0);
-  addPersonaOptions(command)
+  addPersonaOptions(command, 'random, reported')
     .option(
       '--say <text>',
       'let the model speak this, in its own voice; may be given several times. What does not fit beside the input makes OUT.wav longer',

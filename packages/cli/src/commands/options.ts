@@ -108,12 +108,12 @@ export interface TalkFlags {
   key?: string;
 }
 
-/** Adds how the model draws, and who it is. */
-export function addPersonaOptions(command: Command): Command {
+/** Adds how the model draws, and who it is; `seed` says what becomes of draws without one. */
+export function addPersonaOptions(command: Command, seed = 'random'): Command {
   return command
     .option(
       '--seed <n>',
-      'seed of the draws, for the same answer again (default: random, reported)',
+      `seed of the draws, for the same answer again (default: ${seed})`,
       whole(0, Number.MAX_SAFE_INTEGER),
     )
     .option('--text-temperature <t>', 'temperature of text tokens; 0 always takes the likeliest', within(0, 10))
