@@ -37,8 +37,9 @@ describeInChromium('a tab that nobody looks at', () => {
     await new Promise((resolve) => setTimeout(resolve, HIDDEN * 1000));
     const after = await figures();
     const passed = after.at - before.at;
-    expect((after.sent - before.sent) / passed).toBeGreaterThan(0.97);
-    expect((after.played - before.played) / passed).toBeGreaterThan(0.97);
-    expect((after.missed - before.missed) / passed).toBeLessThan(0.03);
+    // Timers that hidden pages get once a second would leave a tenth of it.
+    expect((after.sent - before.sent) / passed).toBeGreaterThan(0.9);
+    expect((after.played - before.played) / passed).toBeGreaterThan(0.9);
+    expect((after.missed - before.missed) / passed).toBeLessThan(0.1);
   });
 });
