@@ -117,7 +117,8 @@ describe('sound through the programs of the system', () => {
     await expect(listen(sound)).rejects.toMatchObject({
       code: 'no-device',
       message:
-        'no microphone could be opened (parec: Connection refused; arecord: audio open error: Device or resource busy)',
+        'no microphone could be opened (parec: Connection refused; arecord: audio open error: Device or resource busy): ' +
+        'start the sound system, choose one of --list-devices, or give --in FILE',
     });
     await expect(listen(sound, { deviceId: 'alsa:hw:1' })).rejects.toMatchObject({ code: 'device-busy' });
     await expect(listen(sound, { deviceId: 'sox:x' })).rejects.toMatchObject({

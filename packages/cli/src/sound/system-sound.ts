@@ -101,7 +101,7 @@ export class SystemSound implements AudioPlatform {
     const names = wanted.map(({ program }) => program).join(', ');
     throw new MoshiError(
       'unsupported',
-      `there is no program here for the ${NAMES[side]} (${names}): ${tools.cure}, or give --${side === 'input' ? 'in' : 'out'} FILE`,
+      `there is no program here for the ${NAMES[side]} (${names}): ${tools.cure}, or give ${fileOption(side)}`,
     );
   }
 
@@ -125,7 +125,11 @@ export class SystemSound implements AudioPlatform {
     const [first] = failures;
     if (!first) throw new MoshiError('no-device', `there is no ${NAMES[side]} '${deviceId}': see --list-devices`);
     const words = failures.map(({ message }) => message).join('; ');
-    throw new MoshiError(first.code, `no ${NAMES[side]} could be opened (${words})`, { cause: first });
+    throw new MoshiError(
+      first.code,
+      `no ${NAMES[side]} could be opened (${words}): start the sound system, choose one of --list-devices, or give ${fileOption(side)}`,
+      { cause: first },
+    );
   }
 
   /** A name for tools that know no default device. */
@@ -158,3 +162,5 @@ function described(kind: Side, tool: SoundTool, name: string | undefined): Audio
   const isDefault = name === undefined;
   return { id: `${tool.system}:${name ?? 'default'}`, label: name ?? `default ${NAMES[kind]}`, kind, isDefault };
 }
+
+const fileOption = (side: Side) => (side === 'input' ? '--in FILE' : '--out FILE');
