@@ -58,7 +58,11 @@ describeInChromium('a conversation through a bad network', () => {
       conversation = await Conversation.open();
       await conversation.talk();
       await conversation.page.waitForTimeout(MID_WORD_MS);
+      // Long enough that a word falls into it.
+      conversation.chaos.refuse(true);
       conversation.chaos.cut(how);
+      await conversation.page.waitForTimeout(400);
+      conversation.chaos.refuse(false);
       const { data } = await conversation.event('resumed');
       expect(data).toMatchObject({ droppedMs: 0 });
       await conversation.page.waitForTimeout(6000);
