@@ -56,6 +56,8 @@ export async function buildPage({
     alias,
     define: { WORKLETS: JSON.stringify(Object.keys(workletFiles).length === WORKLETS.length ? workletFiles : null) },
     logLevel: 'warning',
+    // What the client's files import of each other for the order alone is nothing here.
+    logOverride: { 'ignored-bare-import': 'silent' },
   });
 
   const built = (entry) => {
