@@ -51,7 +51,7 @@ describe('a connection that is lost', () => {
 
   it('without anybody being told is found out, and the socket that seems open is given up', async () => {
     const { chaos, sessions } = await lossyServer();
-    const { session, text, say, log } = await call(chaos, { idleTimeoutMs: 150, handshakeTimeoutMs: 150 });
+    const { session, text, say, log } = await call(chaos, { idleTimeoutMs: 1500, handshakeTimeoutMs: 1500 });
     session.on('reconnecting', () => setTimeout(() => chaos.blackHole(false), 50));
     await say(frames(40), (frame) => frame === 20 && chaos.blackHole(true));
     await eventually(text).toBe(words(40));
@@ -63,7 +63,7 @@ describe('a connection that is lost', () => {
   it('does not deliver what it held back once another has taken its place', async () => {
     const engine = countingEngine();
     const { chaos } = await lossyServer(engine);
-    const { text, heard, say, log } = await call(chaos, { idleTimeoutMs: 150 });
+    const { text, heard, say, log } = await call(chaos, { idleTimeoutMs: 1500 });
     await say(frames(40), (frame) => frame === 20 && chaos.holdOld(true));
     await eventually(text).toBe(words(40));
     expect(heard()).toHaveLength(40 * 1920);
@@ -100,7 +100,7 @@ describe('a connection that is lost', () => {
     const engine = countingEngine();
     Object.assign(engine.info, { keepsUp: false });
     const { chaos } = await lossyServer(engine);
-    const { say, log } = await call(chaos, { idleTimeoutMs: 150 });
+    const { say, log } = await call(chaos, { idleTimeoutMs: 1500 });
     await say(frames(40), (frame) => frame === 20 && chaos.holdOld(true));
     await eventually(() => log.at(-1)?.[0]).toBe('resumed');
     expect(log.at(-1)![1]).toMatchObject({ resentMs: 0 });
@@ -112,7 +112,7 @@ describe('a connection that is lost', () => {
 describe('over a loss', () => {
   it('a pause goes on', async () => {
     const { chaos, sessions } = await lossyServer();
-    const { session, text, say, names } = await call(chaos, { idleTimeoutMs: 100 });
+    const { session, text, say, names } = await call(chaos, { idleTimeoutMs: 500 });
     await say(frames(3));
     await eventually(text).toBe(words(3));
     session.pause();
@@ -122,7 +122,7 @@ describe('over a loss', () => {
     expect(sessions[0]!.state.name).toBe('paused');
     // A server that was asked to be silent is not taken for a dead one.
     await say(frames(5));
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     expect(names()).toEqual(['reconnecting', 'resumed']);
     session.resume();
     await state(sessions[0]!, 'live');

@@ -3,6 +3,8 @@ import type { ResumeRefusal } from '@moshi/protocol';
 
 /** Tokens of conversations that are over, so that their clients can be told so. */
 const REMEMBERED = 1000;
+/** Tokens a conversation has at most: what its client surely holds, and those of connections that may all have failed since. */
+const TOKENS = 16;
 
 /**
  * Which token opens which conversation. Only digests are kept. Every connection gets a token of its own; the one before it
@@ -18,7 +20,9 @@ export class Resumption<Session extends object> {
     const token = randomBytes(32).toString('base64url');
     const key = digest(token);
     this.#sessions.set(key, session);
-    this.#tokens.set(session, [...(this.#tokens.get(session) ?? []), key]);
+    const tokens = [...(this.#tokens.get(session) ?? []), key];
+    for (const old of tokens.splice(1, Math.max(0, tokens.length - TOKENS))) this.#sessions.delete(old);
+    this.#tokens.set(session, tokens);
     return token;
   }
 
