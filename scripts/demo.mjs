@@ -73,9 +73,11 @@ if (once) {
   stop();
   process.exit((await ended) ?? 0);
 }
-console.log(`The server stays up at ${url} (http://127.0.0.1:${port}). Ctrl-C ends it. Talk to it from a program:
+console.log(`The server stays up; Ctrl-C ends it. Talk with it:
 
-  import { connect } from '@moshi/client';
-  const session = await connect('${url}');
+  in a browser      http://127.0.0.1:${port}
+  in a terminal     npx moshi chat ${url}
+  from a program    import { connect } from '@moshi/client';
+                    const session = await connect('${url}');
 `);
 process.exit((await ended) ?? 0);
