@@ -57,7 +57,16 @@ export function findWords(said: Float32Array, heard: Float32Array, { maxLagMs = 
   });
 }
 
-/** Seconds of speech, however it is divided: what is heard twice makes more of it, and what is lost less. */
+/**
+ * How much was heard for what was said: the sum of the loudness over time of one for that of the other. What is heard twice
+ * makes it more and what is lost less, wherever they fall; Opus alone makes it some 0.975 of speech.
+ */
+export function shareHeard(said: Float32Array, heard: Float32Array): number {
+  const sum = (pcm: Float32Array) => loudness(pcm).reduce((all, level) => all + level, 0);
+  return sum(heard) / sum(said);
+}
+
+/** Seconds louder than -40 dBFS, with short pauses: a rough figure, as speech has many moments about that loud. */
 export function speechSeconds(pcm: Float32Array): number {
   return wordsIn(pcm).reduce((sum, { begin, end }) => sum + (end - begin) / 100, 0);
 }
