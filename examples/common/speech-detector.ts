@@ -1,4 +1,4 @@
-import { rms } from '@moshi/protocol/audio';
+import { concat, rms } from '@moshi/protocol/audio';
 
 /** What {@link SpeechDetector.push} found out. */
 export type SpeechEvent =
@@ -88,14 +88,4 @@ export class SpeechDetector {
       this.#keptMs -= (this.#kept.shift()!.length / this.#options.sampleRate) * 1000;
     }
   }
-}
-
-function concat(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

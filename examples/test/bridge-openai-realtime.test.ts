@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { muLaw, pcm16 } from '@moshi/protocol/audio';
+import { concat, muLaw, pcm16, resample } from '@moshi/protocol/audio';
 import { createServer, type Server } from '@moshi/server';
 import OpenAI from 'openai';
 import { OpenAIRealtimeWS } from 'openai/realtime/ws';
@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Running, startExample } from './support/example';
 import { ANSWER, type SpeakingEngine, speakingEngine } from './support/speaking-engine';
-import { concat, resampled, silence, speech, toneShare, until } from './support/speech';
+import { silence, speech, toneShare, until } from './support/speech';
 
 const run = promisify(execFile);
 const MODEL = 'gpt-realtime';
@@ -216,7 +216,7 @@ describe('bridge-openai-realtime', () => {
       output_audio_format: 'g711_ulaw',
       turn_detection: null,
     });
-    const sound = muLaw.encode(resampled(concat([speech(1), silence(0.8)]), 24_000, 8000));
+    const sound = muLaw.encode(resample(concat([speech(1), silence(0.8)]), 24_000, 8000));
     send({ type: 'input_audio_buffer.append', audio: Buffer.from(sound).toString('base64') });
     send({ type: 'input_audio_buffer.commit' });
     await first('input_audio_buffer.committed');

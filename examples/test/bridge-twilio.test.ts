@@ -1,11 +1,11 @@
 import { createHmac } from 'node:crypto';
-import { muLaw } from '@moshi/protocol/audio';
+import { concat, muLaw, resample } from '@moshi/protocol/audio';
 import { createServer, type Server } from '@moshi/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Running, startExample } from './support/example';
 import { ANSWER, type SpeakingEngine, speakingEngine } from './support/speaking-engine';
-import { concat, resampled, silence, speech, toneShare, until } from './support/speech';
+import { silence, speech, toneShare, until } from './support/speech';
 
 const TOKEN = '12345';
 const PUBLIC = 'https://voice.example.com';
@@ -54,7 +54,7 @@ class Twilio {
 
   /** Speaks 24 kHz sound into the phone, 20 ms a message, in real time. */
   async speak(pcm: Float32Array): Promise<void> {
-    const sound = muLaw.encode(resampled(pcm, 24_000, 8000));
+    const sound = muLaw.encode(resample(pcm, 24_000, 8000));
     const began = performance.now();
     for (let at = 0; at + 160 <= sound.length; at += 160) {
       const payload = Buffer.from(sound.subarray(at, at + 160)).toString('base64');

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { connect } from '@moshi/client';
+import { concat } from '@moshi/protocol/audio';
 import { createServer, type Server } from '@moshi/server';
 import { OggOpusDecoder } from 'ogg-opus-decoder';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Running, startExample } from './support/example';
 import { type FakeOpenAi, fakeOpenAi } from './support/fake-openai';
 import { ANSWER, speakingEngine } from './support/speaking-engine';
-import { concat, silence, speech, toneShare, until } from './support/speech';
+import { silence, speech, toneShare, until } from './support/speech';
 
 const run = promisify(execFile);
 const RATE = 48_000; // of decoded Opus

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { FRAME_SAMPLES, SAMPLE_RATE } from '@moshi/protocol';
-import { rms } from '@moshi/protocol/audio';
+import { concat, rms } from '@moshi/protocol/audio';
 import type { Engine, EngineFrame, EngineSayEvent, EngineSession, EngineSessionOptions } from '@moshi/server';
 
 /** An engine that behaves like a trained model, word for word predictable; each word is a frame of a tone. */
@@ -139,12 +139,7 @@ class SpeakingSession extends EventEmitter<Events> implements EngineSession {
   #run(): void {
     this.#turn = undefined;
     if (this.#closed || this.#filled < FRAME_SAMPLES) return;
-    const all = new Float32Array(this.#filled);
-    let at = 0;
-    for (const part of this.#pcm) {
-      all.set(part, at);
-      at += part.length;
-    }
+    const all = concat(this.#pcm);
     this.#pcm = [all.slice(FRAME_SAMPLES)];
     this.#filled -= FRAME_SAMPLES;
     this.#listen(all.subarray(0, FRAME_SAMPLES));

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Resampler, readWav } from '@moshi/protocol/audio';
+import { readWav } from '@moshi/protocol/audio';
 
 const RATE = 24_000;
 
@@ -12,22 +12,6 @@ export function speech(seconds = 1.5): Float32Array {
 
 export function silence(seconds: number): Float32Array {
   return new Float32Array(Math.round(seconds * RATE));
-}
-
-export function concat(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
-/** The whole of `pcm` at another rate. */
-export function resampled(pcm: Float32Array, from: number, to: number): Float32Array {
-  const resampler = new Resampler(from, to);
-  return concat([resampler.push(pcm), resampler.push(new Float32Array(from / 10))]);
 }
 
 /** How much of the sound is one tone, from 0 to 1 (a pure one), by correlating with it. */

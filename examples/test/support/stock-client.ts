@@ -1,6 +1,6 @@
 import { OggOpusDecoder, OggOpusEncoder } from '@moshi/opus';
+import { concat } from '@moshi/protocol/audio';
 import { WebSocket } from 'ws';
-import { concat } from './speech';
 
 /** A client as people write them for the stock servers: bytes on a WebSocket, no SDK, no extensions. */
 export class StockClient {

@@ -1,7 +1,8 @@
+import { concat } from '@moshi/protocol/audio';
 import { afterEach, describe, expect, it } from 'vitest';
 import { connect, connectStream, type DialectName, type StreamEvent, type StreamOptions } from '../src/index';
 import { closeServers, type Script, scriptedServer, type TestServer } from './support/server';
-import { concatenate, envelopeCorrelation, speech } from './support/signal';
+import { envelopeCorrelation, speech } from './support/signal';
 import { krsMetadata, kyutaiPython, kyutaiRust, moshiServerLm, personaPlex } from './support/stock-servers';
 
 afterEach(closeServers);
@@ -18,7 +19,7 @@ async function converse(server: TestServer, pcm: Float32Array, options: StreamOp
   for await (const event of connectStream(server.url, [pcm], options)) events.push(event);
   const audio = events.filter((event) => event.type === 'audio');
   const text = events.filter((event) => event.type === 'text');
-  return { events, audio, text: text.map((event) => event.text).join(''), reply: concatenate(audio.map((e) => e.pcm)) };
+  return { events, audio, text: text.map((event) => event.text).join(''), reply: concat(audio.map((e) => e.pcm)) };
 }
 
 describe.each(stock)('%s', (_, script, dialect, persona) => {

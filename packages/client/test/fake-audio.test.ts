@@ -1,8 +1,8 @@
+import { concat } from '@moshi/protocol/audio';
 import { describe, expect, it, vi } from 'vitest';
 import type { InputSink, MoshiError, OutputSink, OutputStatus } from '../src/index';
 import { SoundMeter } from '../src/index';
 import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike, tone } from '../src/testing/index';
-import { concatenate } from '../src/testing/sound';
 
 /** Opens the microphone and notes what it tells. */
 async function listen(audio: FakeAudio, options: { deviceId?: string; muted?: boolean; source?: 'silence' } = {}) {
@@ -14,7 +14,7 @@ async function listen(audio: FakeAudio, options: { deviceId?: string; muted?: bo
     interrupted: () => {},
   };
   const port = await audio.openInput({ muted: false, ...options }, sink);
-  return { port, lost, heard: () => concatenate(parts) };
+  return { port, lost, heard: () => concat(parts) };
 }
 
 async function play(audio: FakeAudio, volume = 1) {

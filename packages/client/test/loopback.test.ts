@@ -1,7 +1,8 @@
+import { concat } from '@moshi/protocol/audio';
 import { createServer, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import { afterEach, describe, expect, it } from 'vitest';
 import { connect, connectStream, type MoshiError } from '../src/index';
-import { concatenate, envelopeCorrelation, speech } from './support/signal';
+import { envelopeCorrelation, speech } from './support/signal';
 
 const servers: Server[] = [];
 afterEach(async () => {
@@ -20,7 +21,7 @@ describe('with @moshi/server', () => {
     const pcm = speech(3);
     const audio: Float32Array[] = [];
     for await (const event of connectStream(server.url, [pcm])) if (event.type === 'audio') audio.push(event.pcm);
-    const reply = concatenate(audio);
+    const reply = concat(audio);
     expect(reply.length).toBe(Math.ceil(pcm.length / 1920) * 1920);
     expect(envelopeCorrelation(pcm, reply)).toBeGreaterThan(0.9);
   });

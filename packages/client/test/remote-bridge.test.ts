@@ -1,3 +1,4 @@
+import { concat } from '@moshi/protocol/audio';
 import { createServer, type Engine, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
@@ -10,7 +11,7 @@ import {
   type Session,
 } from '../src/index';
 import { closeServers, scriptedServer } from './support/server';
-import { concatenate, envelopeCorrelation, speech } from './support/signal';
+import { envelopeCorrelation, speech } from './support/signal';
 import { speakingEngine } from './support/speaking-engine';
 import { kyutaiPython, personaPlex } from './support/stock-servers';
 
@@ -42,7 +43,7 @@ async function converse(url: string, pcm: Float32Array, options: Parameters<type
     if (event.type === 'audio') audio.push(event.pcm);
     else if (event.type === 'text') text += event.text;
   }
-  return { reply: concatenate(audio), text };
+  return { reply: concat(audio), text };
 }
 
 const failure = (promise: Promise<unknown>): Promise<MoshiError> =>

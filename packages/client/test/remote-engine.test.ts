@@ -1,3 +1,4 @@
+import { concat } from '@moshi/protocol/audio';
 import type { Engine } from '@moshi/server';
 import { afterEach, describe, expect, expectTypeOf, it, vi } from 'vitest';
 import {
@@ -9,7 +10,7 @@ import {
 } from '../src/index';
 import { announcing, closeEngines, engineFor, failure, opened } from './support/remote';
 import type { Script } from './support/server';
-import { concatenate, envelopeCorrelation, speech } from './support/signal';
+import { envelopeCorrelation, speech } from './support/signal';
 import { kyutaiPython, kyutaiRust, moshiServerLm, personaPlex } from './support/stock-servers';
 import { handshake, opusPages, pageMessages } from './support/wire';
 
@@ -53,7 +54,7 @@ describe.each(stock)('%s as an engine', (_, script, persona, delay) => {
     await expect.poll(() => frames.length).toBe(30 - delay);
     expect(frames.map(({ step }) => step)).toEqual(frames.map((_, i) => i));
     expect(frames.every((frame) => frame.pcm?.length === 1920 && frame.token === -1)).toBe(true);
-    expect(envelopeCorrelation(pcm, concatenate(frames.map((frame) => frame.pcm!)))).toBeGreaterThan(0.9);
+    expect(envelopeCorrelation(pcm, concat(frames.map((frame) => frame.pcm!)))).toBeGreaterThan(0.9);
     expect(text()).toBe(' hello 😀!');
     expect(session.queued).toBe(0);
     expect(session.say ?? session.cancelSay ?? session.interrupt ?? session.endTurn).toBeUndefined();

@@ -1,7 +1,8 @@
+import { concat } from '@moshi/protocol/audio';
 import { createServer, type Server } from '@moshi/server';
 import { afterEach, describe, expect, it } from 'vitest';
 import { connect, connectStream, type MoshiError, type Session, type StreamEvent } from '../src/index';
-import { concatenate, envelopeCorrelation, speech } from './support/signal';
+import { envelopeCorrelation, speech } from './support/signal';
 import { speakingEngine } from './support/speaking-engine';
 
 const servers: Server[] = [];
@@ -57,7 +58,7 @@ describe('say, with @moshi/server', () => {
     ]);
     const times = words.map(([, , time]) => time as number);
     for (const [i, time] of times.slice(1).entries()) expect(time).toBeCloseTo(times[i]! + 0.08);
-    const reply = concatenate(events.flatMap((event) => (event.type === 'audio' ? [event.pcm] : [])));
+    const reply = concat(events.flatMap((event) => (event.type === 'audio' ? [event.pcm] : [])));
     expect(envelopeCorrelation(pcm, reply)).toBeGreaterThan(0.9);
   });
 

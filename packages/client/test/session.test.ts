@@ -1,11 +1,12 @@
 import { OggOpusDecoder, OpusPacketEncoder } from '@moshi/opus';
 import { encodeMessage, isOpusHead, OggPacketReader } from '@moshi/protocol';
+import { concat } from '@moshi/protocol/audio';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { connect, type Session } from '../src/index';
 import { fakeSession } from './support/fake-session';
 import { FakeTransport } from './support/fake-transport';
 import { closeServers, scriptedServer } from './support/server';
-import { concatenate, envelopeCorrelation, lcg, speech } from './support/signal';
+import { envelopeCorrelation, lcg, speech } from './support/signal';
 import { opusPages } from './support/wire';
 
 const freeDecoder = vi.spyOn(OggOpusDecoder.prototype, 'free');
@@ -36,7 +37,7 @@ describe('sendAudio', () => {
     expect(packets.slice(1).every((page) => page.length === 2)).toBe(true);
     expect(packets).toHaveLength(1 + 50);
     const decoder = await OggOpusDecoder.create();
-    const decoded = concatenate(pages.map((page) => decoder.decode(page)));
+    const decoded = concat(pages.map((page) => decoder.decode(page)));
     decoder.free();
     expect(decoded.length).toBe(48_000);
     expect(envelopeCorrelation(pcm, decoded)).toBeGreaterThan(0.9);

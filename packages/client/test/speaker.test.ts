@@ -1,3 +1,4 @@
+import { rms as loudness } from '@moshi/protocol/audio';
 import { describe, expect, it, vi } from 'vitest';
 import type { HeardWord, MoshiError, SpeakerState } from '../src/index';
 import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike, tone } from '../src/testing/index';
@@ -25,8 +26,6 @@ function setUp(audio: FakeAudio) {
   };
   return { ...session, speaker, states, errors, words, speak };
 }
-
-const loudness = (pcm: Float32Array) => Math.sqrt(pcm.reduce((sum, sample) => sum + sample ** 2, 0) / pcm.length);
 
 describe('a speaker', () => {
   it.each([24_000, 44_100, 48_000])('plays the model on a device of %i Hz', async (sampleRate) => {

@@ -1,9 +1,10 @@
 import { OggOpusDecoder, OggOpusEncoder } from '@moshi/opus';
 import { encodeMessage } from '@moshi/protocol';
+import { concat } from '@moshi/protocol/audio';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { connectStream, type MoshiError, type StreamEvent, type StreamOptions } from '../src/index';
 import { closeServers, type Peer, type Script, scriptedServer } from './support/server';
-import { concatenate, envelopeCorrelation, speech } from './support/signal';
+import { envelopeCorrelation, speech } from './support/signal';
 import { kyutaiPython, personaPlex } from './support/stock-servers';
 
 afterEach(closeServers);
@@ -285,7 +286,7 @@ it('gives back the very audio that the server sent', async () => {
   });
   const pcm = speech(2);
   const events = await collect(server.url, [pcm]);
-  const reply = concatenate(events.flatMap((event) => (event.type === 'audio' ? [event.pcm] : [])));
+  const reply = concat(events.flatMap((event) => (event.type === 'audio' ? [event.pcm] : [])));
   expect(reply.length).toBe(48_000);
   expect(envelopeCorrelation(pcm, reply)).toBeGreaterThan(0.9);
   expect(server.violations).toEqual([]);

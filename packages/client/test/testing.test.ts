@@ -1,3 +1,4 @@
+import { concat } from '@moshi/protocol/audio';
 import { describe, expect, it, vi } from 'vitest';
 import { type ConnectOptions, connect, type Session, type SessionEvents } from '../src/index';
 import {
@@ -10,7 +11,6 @@ import {
   stockServers,
   tone,
 } from '../src/testing/index';
-import { concatenate } from '../src/testing/sound';
 
 const join = (server: ScriptedServer, options: ConnectOptions = {}) =>
   connect(server.url, { transport: server.transport(), ...options });
@@ -25,7 +25,7 @@ function reply(session: Session, seconds: number): Promise<Float32Array> {
   return new Promise((resolve) =>
     session.on('audio', ({ pcm, time }) => {
       parts.push(pcm);
-      if (time + pcm.length / 24_000 >= seconds - 1e-6) resolve(concatenate(parts));
+      if (time + pcm.length / 24_000 >= seconds - 1e-6) resolve(concat(parts));
     }),
   );
 }
@@ -294,7 +294,7 @@ it('the example of docs/testing.md holds', async () => {
 
 describe('comparing sounds', () => {
   const words = speechLike(4, 3);
-  const late = (ms: number) => concatenate([new Float32Array(ms * 24), words]);
+  const late = (ms: number) => concat([new Float32Array(ms * 24), words]);
 
   it('finds by how much one is late, whatever its loudness', () => {
     expect(
@@ -311,7 +311,7 @@ describe('comparing sounds', () => {
 
   it('tells other words, a lost one and silence apart', () => {
     expect(compareEnvelopes(words, speechLike(4, 4)).correlation).toBeLessThan(0.8);
-    const cut = concatenate([words.subarray(0, 48_000), words.subarray(60_000)]);
+    const cut = concat([words.subarray(0, 48_000), words.subarray(60_000)]);
     expect(compareEnvelopes(words, cut).correlation).toBeLessThan(0.9);
     expect(compareEnvelopes(words, new Float32Array(96_000)).correlation).toBe(0);
     expect(compareEnvelopes(words, new Float32Array(0)).correlation).toBe(0);

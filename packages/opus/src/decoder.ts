@@ -1,4 +1,5 @@
 import { OggOpusReader, opusPacketSamples, SAMPLE_RATE } from '@moshi/protocol';
+import { concat } from '@moshi/protocol/audio';
 import { OpusDecoder } from 'opus-decoder';
 
 /** Options of {@link OggOpusDecoder}. */
@@ -86,7 +87,7 @@ export class OggOpusDecoder {
       samples += part.length;
       parts.push(part);
     });
-    return concat(parts, samples);
+    return parts.length === 1 ? parts[0]! : concat(parts);
   }
 
   /** Gives the codec's memory back. May be called again. */
@@ -100,15 +101,4 @@ export class OggOpusDecoder {
     const multistream = (this.#reader.head?.mapping?.streams ?? 1) > 1;
     return multistream || packet.length > MAX_PACKET_BYTES ? 0 : opusPacketSamples(packet, SAMPLE_RATE);
   }
-}
-
-function concat(parts: readonly Float32Array[], samples: number): Float32Array {
-  if (parts.length === 1) return parts[0]!;
-  const pcm = new Float32Array(samples);
-  let at = 0;
-  for (const part of parts) {
-    pcm.set(part, at);
-    at += part.length;
-  }
-  return pcm;
 }

@@ -1,5 +1,6 @@
 import { fixture } from '../../protocol/test/helpers';
 
+export { concat as concatPcm } from '@moshi/protocol/audio';
 export { collectGarbage, concat, oggFile, oggFiles, Random, splits } from '../../protocol/test/helpers';
 
 /** Samples of a 16-bit mono WAV fixture, in [-1, 1). */
@@ -14,16 +15,6 @@ export function wav(name: string): Float32Array {
 
 /** Real speech, 24 kHz mono, 2 s: what opusdec made of a fixture. */
 export const speech = wav('frame20.opusdec24');
-
-export function concatPcm(parts: readonly Float32Array[]): Float32Array {
-  const pcm = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    pcm.set(part, at);
-    at += part.length;
-  }
-  return pcm;
-}
 
 /** Normalised correlation of two signals of the same length, 1 for the same shape. */
 export function correlation(a: Float32Array, b: Float32Array): number {

@@ -1,5 +1,5 @@
 import { SAMPLE_RATE } from '@moshi/protocol';
-import { resample } from '@moshi/protocol/audio';
+import { concat, resample } from '@moshi/protocol/audio';
 import type {
   AudioPlatform,
   InputOptions,
@@ -14,7 +14,6 @@ import { MoshiError } from '../errors';
 import { FakeDevices } from './fake-devices';
 import { FakeInput } from './fake-input';
 import { FakeOutput } from './fake-output';
-import { concatenate } from './sound';
 
 /** What {@link fakeAudio} may be told. */
 export interface FakeAudioOptions {
@@ -79,7 +78,7 @@ class Platform implements FakeAudio {
   }
 
   get heard(): Float32Array {
-    return resample(concatenate(this.#heard), this.#rate, SAMPLE_RATE);
+    return resample(concat(this.#heard), this.#rate, SAMPLE_RATE);
   }
 
   get openInputs(): number {

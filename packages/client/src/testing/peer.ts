@@ -1,9 +1,10 @@
 import type { OggOpusDecoder } from '@moshi/opus';
 import { CLOSE_RESUMING, dialects, encodeMessage, FRAME_SAMPLES, type Message } from '@moshi/protocol';
+import { concat } from '@moshi/protocol/audio';
 import type { Line } from './line';
 import type { Manners } from './manners';
 import type { Mouth } from './mouth';
-import { concatenate, speechLike } from './sound';
+import { speechLike } from './sound';
 import type { ScriptedPeer, ScriptedServerOptions } from './types';
 
 /** An expectation that has not come true yet. */
@@ -74,7 +75,7 @@ export class Peer implements ScriptedPeer {
   }
 
   get heard(): Float32Array {
-    const all = concatenate(this.#heard);
+    const all = concat(this.#heard);
     this.#heard.splice(0, Number.POSITIVE_INFINITY, all);
     return all.slice();
   }
@@ -201,7 +202,7 @@ export class Peer implements ScriptedPeer {
     conversation.samples += pcm.length;
     const { echo } = conversation;
     if (!echo) return;
-    conversation.pending = concatenate([conversation.pending, pcm]);
+    conversation.pending = concat([conversation.pending, pcm]);
     while (conversation.pending.length >= (echo.delayFrames + 1) * FRAME_SAMPLES) {
       const frame = conversation.pending.slice(0, FRAME_SAMPLES);
       conversation.pending = conversation.pending.slice(FRAME_SAMPLES);

@@ -1,4 +1,5 @@
 import { SAMPLE_RATE } from '@moshi/protocol';
+import { rms } from '@moshi/protocol/audio';
 
 /** Samples of one window of an envelope: 10 ms. */
 const WINDOW = SAMPLE_RATE / 100;
@@ -63,25 +64,11 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-/** The pieces as one. */
-export function concatenate(parts: Iterable<Float32Array>): Float32Array {
-  const all = [...parts];
-  const out = new Float32Array(all.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of all) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
-}
-
 /** RMS in windows of 10 ms. */
 function envelope(pcm: Float32Array): Float64Array {
-  return Float64Array.from({ length: Math.floor(pcm.length / WINDOW) }, (_, i) => {
-    let sum = 0;
-    for (const sample of pcm.subarray(i * WINDOW, (i + 1) * WINDOW)) sum += sample * sample;
-    return Math.sqrt(sum / WINDOW);
-  });
+  return Float64Array.from({ length: Math.floor(pcm.length / WINDOW) }, (_, i) =>
+    rms(pcm.subarray(i * WINDOW, (i + 1) * WINDOW)),
+  );
 }
 
 function correlation(x: Float64Array, y: Float64Array): number {

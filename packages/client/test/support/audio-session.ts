@@ -1,7 +1,7 @@
+import { concat } from '@moshi/protocol/audio';
 import type { AudioSession } from '../../src/audio/types';
 import type { AudioOptions, SessionEvents } from '../../src/index';
 import { createSessionAudio } from '../../src/session-audio';
-import { concatenate } from '../../src/testing/sound';
 
 /** Microphone and speaker of a session that is only what they see of one: it keeps what it is sent, and says what the test says. */
 export function audioSession(options: AudioOptions) {
@@ -20,7 +20,7 @@ export function audioSession(options: AudioOptions) {
     audio,
     emit,
     /** All samples sent so far. */
-    sent: () => concatenate(sent),
+    sent: () => concat(sent),
     /** The model's next sound. */
     reply(pcm: Float32Array) {
       emit('audio', { pcm, time });

@@ -1,9 +1,9 @@
+import { concat } from '@moshi/protocol/audio';
 import { createServer, type Server, type ServerLimits, type ServerSession } from '@moshi/server';
 import { expect } from 'vitest';
 import { type Chaos, chaosProxy } from '../../../e2e/support/chaos-proxy';
 import { FakeEngine, type FakeEngineOptions } from '../../../server/test/support/fake-engine';
 import { type ConnectOptions, connect, type SessionEvents } from '../../src/index';
-import { concatenate } from './signal';
 
 /** Asks again until it holds, for as long as a busy machine may need. */
 export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 20_000 });
@@ -56,7 +56,7 @@ export async function call(to: Chaos | Server, options: ConnectOptions = {}) {
     sound,
     names: () => log.map(([name]) => name),
     text: () => text,
-    heard: () => concatenate(sound.map(({ pcm }) => pcm)),
+    heard: () => concat(sound.map(({ pcm }) => pcm)),
     /** Says these frames as fast as they go, while there is a connection; `at` is called before each one. */
     async say(pcm: Float32Array, at: (frame: number) => void = () => {}) {
       for (let frame = 0; frame * 1920 < pcm.length; frame++) {

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { Resampler, readWav } from '@moshi/protocol/audio';
+import { concat, Resampler, readWav } from '@moshi/protocol/audio';
 import { EngineError } from '../errors';
 import { systemCode } from '../hub/errors';
 import { type AudioFormat, formatOf, openDecoder } from './formats';
@@ -87,7 +87,7 @@ async function decode(
     decoder.free();
   }
   if (samples === 0) throw bad(path, `there is no sound in it that can be decoded: convert it to WAV`);
-  return { pcm: joined(parts, samples), rate };
+  return { pcm: concat(parts), rate };
 }
 
 /** The sound at 24 kHz; a conversation going on meanwhile is not held up. */
@@ -99,10 +99,7 @@ async function resampled(pcm: Float32Array, rate: number): Promise<Float32Array>
     await breathe();
   }
   parts.push(resampler.flush());
-  return joined(
-    parts,
-    parts.reduce((samples, part) => samples + part.length, 0),
-  );
+  return concat(parts);
 }
 
 /** The mean of the channels; what is no number becomes silence, what is over full scale is cut. */
@@ -115,16 +112,6 @@ function mixed(channels: readonly Float32Array[]): Float32Array {
     mono[i] = mean > -1 ? Math.min(1, mean) : mean <= -1 ? -1 : 0;
   }
   return mono;
-}
-
-function joined(parts: readonly Float32Array[], samples: number): Float32Array {
-  const pcm = new Float32Array(samples);
-  let at = 0;
-  for (const part of parts) {
-    pcm.set(part, at);
-    at += part.length;
-  }
-  return pcm;
 }
 
 async function readLimited(path: string, limits: typeof VOICE_LIMITS): Promise<Uint8Array> {

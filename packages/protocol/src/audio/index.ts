@@ -1,8 +1,9 @@
 /**
- * Sound on its way into and out of the protocol: sample rates, µ-law, 16-bit PCM, WAV files, levels. Pure functions.
+ * Sound on its way into and out of the protocol: pieces, sample rates, µ-law, 16-bit PCM, WAV files, levels. Pure functions.
  *
  * @packageDocumentation
  */
+export { concat } from './concat';
 export { dbfs, rms } from './level';
 export { muLaw } from './mu-law';
 export { pcm16 } from './pcm16';

@@ -1,3 +1,5 @@
+import { concat } from './concat';
+
 /** Zero crossings of the sinc on each side: with the window below, 0.94 kHz of transition at 24 kHz. */
 const CROSSINGS = 64;
 /** Kaiser's β: 80 dB of stop band. */
@@ -16,12 +18,7 @@ const CACHED_TAPS = 1 << 21;
 export function resample(pcm: Float32Array, from: number, to: number): Float32Array {
   if (from === to) return pcm.slice();
   const resampler = new Resampler(from, to);
-  const head = resampler.push(pcm);
-  const tail = resampler.flush();
-  const out = new Float32Array(head.length + tail.length);
-  out.set(head);
-  out.set(tail, head.length);
-  return out;
+  return concat([resampler.push(pcm), resampler.flush()]);
 }
 
 /**
@@ -56,10 +53,7 @@ export class Resampler {
   /** Takes samples, any number of them, and gives those of the other rate that are certain now. */
   push(pcm: Float32Array): Float32Array {
     if (this.from === this.to) return pcm.slice();
-    const joined = new Float32Array(this.#input.length + pcm.length);
-    joined.set(this.#input);
-    joined.set(pcm, this.#input.length);
-    this.#input = joined;
+    this.#input = concat([this.#input, pcm]);
     this.#received += pcm.length;
     let last = this.#made;
     // Samples whose whole kernel lies within what has come.

@@ -1,3 +1,5 @@
+import { compareEnvelopes } from '@moshi/client/testing';
+
 /** A seeded random number in [0, 1) (mulberry32). */
 export function random(seed: number): () => number {
   let state = seed;
@@ -44,34 +46,7 @@ export function strength(pcm: Float32Array, hertz: number): number {
   return (2 * Math.hypot(re, im)) / pcm.length;
 }
 
-/** Loudness over time: one RMS value for every 5 ms. */
-function envelope(pcm: Float32Array): number[] {
-  const step = 120;
-  return Array.from({ length: Math.floor(pcm.length / step) }, (_, i) => {
-    const part = pcm.subarray(i * step, (i + 1) * step);
-    return Math.sqrt(part.reduce((sum, value) => sum + value * value, 0) / step);
-  });
-}
-
 /** Best correlation of two loudness curves when `late` may lag by up to 100 ms. */
 export function sameEnvelope(early: Float32Array, late: Float32Array): number {
-  const a = envelope(early);
-  const b = envelope(late);
-  let best = -1;
-  for (let lag = 0; lag <= 20; lag++) best = Math.max(best, correlation(a, b.slice(lag)));
-  return best;
-}
-
-function correlation(x: number[], y: number[]): number {
-  const n = Math.min(x.length, y.length);
-  const mean = (values: number[]) => values.slice(0, n).reduce((sum, value) => sum + value, 0) / n;
-  const [mx, my] = [mean(x), mean(y)];
-  let [xy, xx, yy] = [0, 0, 0];
-  for (let i = 0; i < n; i++) {
-    const [dx, dy] = [x[i]! - mx, y[i]! - my];
-    xy += dx * dy;
-    xx += dx * dx;
-    yy += dy * dy;
-  }
-  return xy / Math.sqrt(xx * yy);
+  return compareEnvelopes(early, late, { maxDelayMs: 100 }).correlation;
 }
