@@ -114,7 +114,10 @@ export class Session extends EventEmitter<SessionEvents> {
     return this.#sound.speaker;
   }
 
-  /** Records both sides, the user as he was heard and the model as it was played. Rejects with `unsupported` where that cannot be done. */
+  /**
+   * Records both sides until the session ends, the user as he was heard and the model as it was played. Rejects with `unsupported`
+   * where that cannot be done, and `closed`.
+   */
   async record(options?: RecordOptions): Promise<Recording> {
     return this.#sound.record(options);
   }

@@ -34,6 +34,11 @@ export function insecurePage(address: string): MoshiError {
   );
 }
 
+/** The error for a device that is asked for when its session is over; `wish` is what it was for. */
+export function sessionEnded(wish: string): MoshiError {
+  return new MoshiError('closed', `the session has ended: connect anew to ${wish}`);
+}
+
 function explain(code: MoshiErrorCode, kind: MediaKind, message: string, chosen: boolean): string {
   switch (code) {
     case 'permission-denied':

@@ -1,5 +1,6 @@
-import { MoshiError } from '../errors';
+import type { MoshiError } from '../errors';
 import { Listeners } from './listeners';
+import { sessionEnded } from './media-errors';
 import type { AudioPlatform, InputPort, InputSink } from './platform';
 import { ResampledInput } from './resampled';
 import { Turns } from './turns';
@@ -33,7 +34,9 @@ export class PlatformMicrophone extends Listeners<MicrophoneEvents> implements M
   constructor(platform: AudioPlatform, send: (pcm: Float32Array) => void) {
     super();
     this.#platform = platform;
-    this.#input = new ResampledInput(send);
+    this.#input = new ResampledInput((pcm) => {
+      if (!this.#ended) send(pcm);
+    });
   }
 
   get state(): MicrophoneState {
@@ -109,10 +112,14 @@ export class PlatformMicrophone extends Listeners<MicrophoneEvents> implements M
 
   /** The old port gives sound until the one asked for is open, and keeps doing so when that fails. */
   async #open(options: MicrophoneOptions): Promise<void> {
-    if (this.#ended) throw new MoshiError('closed', 'the session has ended: connect anew to use the microphone');
+    if (this.#ended) throw sessionEnded('use the microphone');
     const { onDeviceLost: _, ...input } = options;
     const link = this.#makeSink();
     const port = await this.#platform.openInput({ ...input, muted: this.#muted }, link.sink);
+    if (this.#ended) {
+      await port.close();
+      throw sessionEnded('use the microphone');
+    }
     // It may have been muted while the browser asked the user.
     port.setMuted(this.#muted);
     const old = this.#port;

@@ -6,6 +6,7 @@ import type { PlayoutStatus } from '../playout/types';
 import { Captions } from './captions';
 import { OutputClock } from './clock';
 import { Listeners } from './listeners';
+import { sessionEnded } from './media-errors';
 import type { AudioPlatform, OutputPort, OutputSink, OutputStatus } from './platform';
 import { ResampledOutput } from './resampled';
 import { Turns } from './turns';
@@ -175,7 +176,7 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
   }
 
   async #open(options: SpeakerOptions): Promise<void> {
-    if (this.#ended) throw new MoshiError('closed', 'the session has ended: connect anew to use the speaker');
+    if (this.#ended) throw sessionEnded('use the speaker');
     const { deviceId, playout = {} } = options;
     const volume = options.volume ?? this.#volume;
     let port: OutputPort | undefined;
@@ -190,6 +191,10 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
     };
     port = await this.#platform.openOutput({ deviceId, volume, playout }, sink);
     const opened = port;
+    if (this.#ended) {
+      await opened.close();
+      throw sessionEnded('use the speaker');
+    }
     const old = this.#port;
     this.#options = options;
     this.#volume = volume;

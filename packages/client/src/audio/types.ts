@@ -183,11 +183,11 @@ export interface RecordOptions {
   readonly sampleRate?: number;
 }
 
-/** A recording of both sides that is going on. */
+/** A recording of both sides that is going on; it ends with the session, and its file can be had afterwards. */
 export interface Recording {
   /** Seconds so far. */
   readonly seconds: number;
-  /** Ends it: a WAV of 16 bits, left the model as it was heard, right the user. */
+  /** Ends it: a WAV of 16 bits, left the model as it was heard, right the user. The same file however often it is called. */
   stop(): Promise<Uint8Array>;
 }
 
