@@ -59,10 +59,10 @@ export interface ConnectOptions extends Omit<ChatParameters, 'extensions'> {
    */
   readonly transport?: Transport | (() => Transport);
   /**
-   * How to come back after the connection was lost: a policy, changes to {@link defaultReconnectPolicy} (the default), or
+   * How to come back after the connection was lost: a policy, changes to {@link defaultReconnectPolicy} (the default, as is true), or
    * false for never, as in `connectStream` and `remoteEngine`. The first connection is never tried again.
    */
-  readonly reconnect?: ReconnectPolicy | ReconnectOptions | false;
+  readonly reconnect?: ReconnectPolicy | ReconnectOptions | boolean;
   /** Tells whether there is a network: without one nothing is tried. Default: the browser's own word, elsewhere none. */
   readonly network?: NetworkMonitor;
   readonly opus?: OpusOptions;
@@ -159,7 +159,8 @@ function transportOf(options: ConnectOptions): () => Transport {
 
 function reconnectPolicy({ reconnect, transport }: ConnectOptions): ReconnectPolicy | undefined {
   if (reconnect === false || (transport && typeof transport !== 'function')) return undefined;
-  return reconnect && 'nextDelayMs' in reconnect ? reconnect : defaultReconnectPolicy(reconnect);
+  const policy = reconnect === true ? {} : reconnect;
+  return policy && 'nextDelayMs' in policy ? policy : defaultReconnectPolicy(policy);
 }
 
 /** For `auto` the union of what the dialects send, without what any of them breaks on. */

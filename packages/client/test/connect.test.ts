@@ -229,6 +229,10 @@ describe('connect fails', () => {
     };
     expect(await failure(connect('fake', { transport }))).toMatchObject({ code: 'unreachable' });
     await codecsFreed();
+    const none = () => {
+      throw new TypeError('no way');
+    };
+    expect(await failure(connect('fake', { transport: none }))).toMatchObject({ code: 'unreachable' });
   });
 
   it('on an address that is none, as a rejection', async () => {

@@ -31,8 +31,7 @@ async function settled(session: Session): Promise<void> {
 }
 
 /** A session whose every connection is a transport of the test's; the first is ready. */
-async function roaming(options: ConnectOptions = {}, metadata?: unknown) {
-  const transports: FakeTransport[] = [];
+async function roaming(options: ConnectOptions = {}, metadata?: unknown, transports: FakeTransport[] = []) {
   const connecting = connect('fake', {
     transport: () => {
       const transport = new FakeTransport();
@@ -99,9 +98,12 @@ describe('the default policy', () => {
     expect(nextDelayMs({ ...context, attempt: 3, elapsedMs: 60_000 })).toBeNull();
   });
 
-  it.each([{ delaysMs: [] }, { delaysMs: [-1] }, { maxElapsedMs: Number.NaN }])('refuses %j', async (reconnect) => {
-    await expect(connect('fake', { reconnect })).rejects.toMatchObject({ code: 'bad-option' });
-  });
+  it.each([{ delaysMs: [] }, { delaysMs: [-1] }, { delaysMs: 500 as never }, { maxElapsedMs: Number.NaN }])(
+    'refuses %j',
+    async (reconnect) => {
+      await expect(connect('fake', { reconnect })).rejects.toMatchObject({ code: 'bad-option' });
+    },
+  );
 });
 
 describe('a lost connection', () => {
@@ -128,6 +130,61 @@ describe('a lost connection', () => {
     expect(log.slice(-2)).toMatchObject([
       ['error', { code: 'closed' }],
       ['closed', { code: 1006, error: { code: 'closed' } }],
+    ]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is the default one’s to come back from, where the option only says yes', async () => {
+    const { session, transports } = await roaming({ reconnect: true });
+    transports[0]!.hangUp(LOST);
+    expect(session.state.status).toBe('reconnecting');
+  });
+
+  it.each([undefined, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 40])(
+    'is given up when the policy says %s: a timer would take it for at once, again and again',
+    async (delay) => {
+      const { session, transports } = await roaming({ reconnect: { nextDelayMs: () => delay as number } });
+      transports[0]!.hangUp(LOST);
+      expect(session.state).toMatchObject({ status: 'closed', error: { code: 'closed' } });
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+
+  it('is told of no more once a listener has closed the session', async () => {
+    const { session, transports, names } = await roaming();
+    session.on('state', ({ status }) => status === 'reconnecting' && void session.close());
+    transports[0]!.hangUp(LOST);
+    expect(names()).toEqual(['closed']);
+    vi.useRealTimers();
+    const waiting = await roaming();
+    const told: unknown[] = [];
+    waiting.session.on('state', ({ status }) => status === 'waiting' && void waiting.session.close());
+    waiting.session.on('waiting', (event) => told.push(event));
+    waiting.transports[0]!.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    waiting.transports[1]!.accept();
+    expect(waiting.names()).toEqual(['reconnecting', 'closed']);
+    expect(told).toEqual([]);
+  });
+
+  it('is the end when no other can be made', async () => {
+    let made = 0;
+    const first = new FakeTransport();
+    const { log } = await roaming(
+      {
+        transport: () => {
+          if (made++ > 0) throw new TypeError('no sockets left');
+          return first;
+        },
+      },
+      undefined,
+      [first],
+    );
+    first.hangUp(LOST);
+    vi.advanceTimersByTime(1);
+    expect(log.at(-1)).toMatchObject([
+      'closed',
+      { error: { code: 'unreachable', cause: { message: 'no sockets left' } } },
     ]);
     expect(vi.getTimerCount()).toBe(0);
   });

@@ -1,3 +1,4 @@
+import { ProtocolError } from './errors';
 import { EventFields } from './event-fields';
 import type { EventMessage } from './messages';
 
@@ -35,6 +36,11 @@ export const CLOSE_RESUMING = 4005;
 
 const MAX_TOKEN_CHARACTERS = 200;
 
+/** It stands in an address. */
+function isToken(text: string): boolean {
+  return /^[\w-]+$/.test(text) && text.length <= MAX_TOKEN_CHARACTERS;
+}
+
 /** The query parameters of a request. */
 export function resumeQuery({ token, received }: ResumeRequest): [name: string, value: string][] {
   return [
@@ -52,7 +58,7 @@ export function parseResumeQuery(query: URLSearchParams): { request?: ResumeRequ
   if (tokens.length > 1 || count === undefined || counts.length > 1) {
     return { problem: 'resume and received must be given together, once each.' };
   }
-  if (!/^[\w-]+$/.test(token) || token.length > MAX_TOKEN_CHARACTERS) {
+  if (!isToken(token)) {
     return { problem: 'resume is no token; give the one of the last resumable event.' };
   }
   const received = /^\d{1,15}$/.test(count) ? Number(count) : Number.NaN;
@@ -71,8 +77,12 @@ export function parseResumeNotice(message: EventMessage): ResumeNotice | undefin
   const fields = new EventFields(message);
   const count = (key: string) => fields.optional(key, (value) => Number.isSafeInteger(value) && (value as number) >= 0);
   switch (name) {
-    case 'resumable':
-      return { name, token: fields.text('token'), graceMs: fields.whole('graceMs', 0) };
+    case 'resumable': {
+      const token = fields.text('token');
+      if (!isToken(token))
+        throw new ProtocolError('malformed', 'event "resumable": token must be up to 200 of A-Z a-z 0-9 _ -');
+      return { name, token, graceMs: fields.whole('graceMs', 0) };
+    }
     case 'resumed': {
       const [replayed, taken] = [count('replayed'), count('taken')] as (number | undefined)[];
       return {

@@ -37,6 +37,13 @@ describe('resume events', () => {
     }
   });
 
+  it('carry no token that could not be given back', () => {
+    for (const token of ['', 'a b', 'a&b=c', 'a/b', 'x'.repeat(201)]) {
+      const message = resumeEvent({ name: 'resumable', token, graceMs: 1 });
+      expect(() => parseResumeNotice(message)).toThrow(ProtocolError);
+    }
+  });
+
   it('take a reason of another time for the plainest one', () => {
     const notice = parseResumeNotice({ type: 'event', name: 'not-resumed', data: { reason: 'tuesday' } });
     expect(notice).toEqual({ name: 'not-resumed', reason: 'unknown' });

@@ -36,7 +36,8 @@ export class Connection {
   readonly peer: Peer;
   readonly #options: ResolvedOptions;
   readonly #url: string;
-  readonly #transport: Transport;
+  /** Undefined until it is opened, and where none could be made. */
+  #transport: Transport | undefined;
   readonly #handlers: ConnectionHandlers;
   readonly #mailbox = new Mailbox();
   #opening: Opening | undefined;
@@ -52,7 +53,6 @@ export class Connection {
   constructor(options: ResolvedOptions, handlers: ConnectionHandlers) {
     this.#options = options;
     this.#url = displayUrl(options.url);
-    this.#transport = options.transport();
     this.#handlers = handlers;
     this.peer = new Peer(options);
   }
@@ -79,7 +79,7 @@ export class Connection {
 
   /** Bytes that the network has not taken yet. */
   get bufferedAmount(): number {
-    return this.#transport.bufferedAmount;
+    return this.#transport?.bufferedAmount ?? 0;
   }
 
   /**
@@ -92,6 +92,7 @@ export class Connection {
     this.#greets = greets;
     this.#opening = new Opening(handshakeTimeoutMs, firstMs, (ms) => this.fail(tooSlow(this.#url, this.opened, ms)));
     try {
+      this.#transport = this.#options.transport();
       this.#transport.open(url.href, {
         open: () => this.#onOpen(),
         message: (data) => this.#onMessage(data),
@@ -111,7 +112,7 @@ export class Connection {
   }
 
   send(message: ClientMessage): void {
-    this.#transport.send(encodeClientMessage(message));
+    this.#transport?.send(encodeClientMessage(message));
   }
 
   /** Gives up before {@link begin}. */
@@ -121,7 +122,7 @@ export class Connection {
     try {
       this.#end(BROKEN);
     } finally {
-      if (!this.opened) this.#transport.terminate();
+      if (!this.opened) this.#transport?.terminate();
       else this.#hangUp(1000, '');
     }
   }
@@ -138,8 +139,8 @@ export class Connection {
   abandon(code: number, reason: string): void {
     this.#over = true;
     this.#opening?.stop();
-    if (this.opened) this.#transport.close(code, reason);
-    this.#transport.terminate();
+    if (this.opened) this.#transport?.close(code, reason);
+    this.#transport?.terminate();
   }
 
   #onOpen(): void {
@@ -184,10 +185,10 @@ export class Connection {
 
   #hangUp(code: number, reason: string): void {
     this.#closeTimer = setTimeout(() => {
-      this.#transport.terminate();
+      this.#transport?.terminate();
       this.#end(BROKEN);
     }, CLOSE_TIMEOUT_MS);
-    this.#transport.close(code, reason);
+    this.#transport?.close(code, reason);
   }
 
   #onClose(close: TransportClose): void {

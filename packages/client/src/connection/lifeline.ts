@@ -209,8 +209,7 @@ export class Lifeline {
   #onWaiting(attempt: Attempt, event: WaitingEvent): void {
     // Whoever is let back in does not wait: only a place in line says that this one is not.
     if (attempt.asked && event.position === undefined) return;
-    this.#become({ status: 'waiting', ...event });
-    this.#host.emit('waiting', event);
+    if (this.#become({ status: 'waiting', ...event })) this.#host.emit('waiting', event);
   }
 
   #onReady(attempt: Attempt): void {
@@ -300,13 +299,15 @@ export class Lifeline {
       this.#end(this.#loss.end);
       return;
     }
-    this.#become({ status: 'reconnecting', attempt: next.attempt, error: end.error });
-    this.#host.emit('reconnecting', next);
+    const isSo = this.#become({ status: 'reconnecting', attempt: next.attempt, error: end.error });
+    if (isSo) this.#host.emit('reconnecting', next);
   }
 
-  #become(state: SessionState): void {
+  /** False when a listener has ended it meanwhile: nothing follows then. */
+  #become(state: SessionState): boolean {
     this.#state = state;
     this.#host.emit('state', state);
+    return this.#state === state;
   }
 
   #end(end: ClosedEvent): void {

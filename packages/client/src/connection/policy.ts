@@ -14,7 +14,7 @@ export interface ReconnectContext {
 
 /** Decides when to try again; any object with this method. See {@link defaultReconnectPolicy}. */
 export interface ReconnectPolicy {
-  /** Milliseconds until the next attempt, or null to give up: the session then closes with the error that broke it. */
+  /** Milliseconds until the next attempt; null, and what is no time, gives up: the session then closes with the error that broke it. */
   nextDelayMs(context: ReconnectContext): number | null;
   /** False: a conversation that the server does not keep ends the session; left out: a new one begins, as event `new-conversation` tells. */
   readonly newConversation?: boolean;
@@ -36,7 +36,7 @@ const MAX_ELAPSED_MS = 60_000;
 /** The policy of `connect` unless told otherwise. Throws {@link MoshiError} `bad-option`. */
 export function defaultReconnectPolicy(options: ReconnectOptions = {}): ReconnectPolicy {
   const { delaysMs = DELAYS_MS, maxElapsedMs = MAX_ELAPSED_MS, newConversation = true } = options;
-  if (delaysMs.length === 0 || !delaysMs.every((ms) => ms >= 0)) {
+  if (!(delaysMs.length > 0) || !delaysMs.every((ms) => ms >= 0)) {
     throw new MoshiError('bad-option', 'reconnect.delaysMs must hold at least one number of milliseconds');
   }
   if (!(maxElapsedMs >= 0)) {

@@ -1,6 +1,6 @@
 import type { MoshiError } from '../errors';
 import type { ReconnectingEvent } from '../events';
-import type { Timer } from '../timer';
+import { LONGEST_MS, type Timer } from '../timer';
 import type { NetworkMonitor } from './network';
 import type { ReconnectPolicy } from './policy';
 
@@ -30,7 +30,8 @@ export class Reconnector {
     else if (this.#online) this.#failures++;
     const context = { attempt: this.#failures, elapsedMs: now - this.#lostAt, error, graceMs };
     const delayMs = this.#policy.nextDelayMs(context);
-    if (delayMs === null) return undefined;
+    // What is no time ends it: a timer would take it for at once, again and again.
+    if (delayMs === null || !(delayMs <= LONGEST_MS)) return undefined;
     this.#waiting = true;
     if (!this.#online) this.#offlineSince ??= now;
     this.#timer = setTimeout(() => this.#due(), Math.max(0, delayMs));
