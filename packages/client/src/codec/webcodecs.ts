@@ -147,8 +147,11 @@ class BrowserEncoder implements PacketEncoder {
       data,
     });
     this.#taken += frame.length;
-    this.#encoder.encode(sound);
-    sound.close();
+    try {
+      this.#encoder.encode(sound);
+    } finally {
+      sound.close();
+    }
   }
 
   free(): void {
