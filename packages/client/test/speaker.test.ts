@@ -150,7 +150,23 @@ describe('a speaker', () => {
     await expect(speaker.setDevice('none')).rejects.toMatchObject({ code: 'no-device' });
     expect(devices).toEqual(['loudspeaker', 'headphones']);
     expect(() => speaker.setVolume(2)).toThrow('a volume is 0 to 1, not 2');
-    expect(() => speaker.start({ volume: Number.NaN })).toThrow('a volume is 0 to 1');
+  });
+
+  it('refuses what cannot be before it opens anything, and plays on', async () => {
+    const audio = fakeAudio();
+    const { speaker, states } = setUp(audio);
+    const open = vi.spyOn(audio, 'openOutput');
+    const wrong = { code: 'bad-option' };
+    await expect(speaker.start({ volume: Number.NaN })).rejects.toMatchObject(wrong);
+    await expect(speaker.start({ playout: { startMs: -1 } })).rejects.toMatchObject({
+      ...wrong,
+      message: expect.stringContaining('startMs is -1; it must be 0 to 60000 ms'),
+    });
+    expect(open).not.toHaveBeenCalled();
+    expect(states).toEqual([]);
+    await speaker.start();
+    await expect(speaker.start({ volume: 7 })).rejects.toMatchObject(wrong);
+    expect(speaker.state).toEqual({ status: 'playing' });
   });
 
   it('that loses its device goes on with the default one, or off', async () => {
@@ -166,6 +182,23 @@ describe('a speaker', () => {
     expect(errors).toMatchObject([{ code: 'device-lost' }, { code: 'device-lost' }]);
     expect(speaker.state).toEqual({ status: 'off' });
     expect(audio.openOutputs).toBe(0);
+  });
+
+  it('that loses its device and does not let go of it is off', async () => {
+    const audio = fakeAudio();
+    const openOutput = audio.openOutput.bind(audio);
+    vi.spyOn(audio, 'openOutput').mockImplementation(async (...args) => {
+      const port = await openOutput(...args);
+      port.close = () => Promise.reject(new Error('stuck'));
+      return port;
+    });
+    const { speaker, errors } = setUp(audio);
+    await speaker.start();
+    audio.unplug('loudspeaker');
+    await vi.waitFor(() => expect(speaker.state).toEqual({ status: 'off' }), 20_000);
+    expect(errors).toMatchObject([{ code: 'device-lost' }]);
+    // A rejection that nobody takes would come with the next turn.
+    await audio.advance(20);
   });
 
   it('forgets the words of a conversation that is over, and ends with the session', async () => {

@@ -1,7 +1,7 @@
 import { SAMPLE_RATE } from '@moshi/protocol';
-
 import { MoshiError } from '../errors';
 import type { AudioEvent, SayWordEvent, TextEvent } from '../events';
+import { resolvePlayout } from '../playout/options';
 import type { PlayoutStatus } from '../playout/types';
 import { Captions } from './captions';
 import { OutputClock } from './clock';
@@ -101,8 +101,8 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
   }
 
   start(options: SpeakerOptions = {}): Promise<void> {
-    if (options.volume !== undefined) checkVolume(options.volume);
     return this.#turns.run(async () => {
+      checkOptions(options);
       if (!this.#port) this.#become('starting');
       try {
         await this.#open({ ...this.#options, ...options });
@@ -223,7 +223,10 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
   /** On with the default device; where there is none, off. */
   async #onLost(error: MoshiError): Promise<void> {
     this.emit('error', error);
-    await this.setDevice(undefined).catch(() => this.stop());
+    await this.setDevice(undefined)
+      .catch(() => this.stop())
+      // It is off all the same.
+      .catch(() => {});
   }
 
   async #close(): Promise<void> {
@@ -258,6 +261,16 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
 /** The listener's part of a report. */
 function plain({ atMs: _, ...status }: OutputStatus): PlayoutStatus {
   return status;
+}
+
+/** A worklet that is made with what cannot be would be silent, and say nothing. */
+function checkOptions({ volume, playout }: SpeakerOptions): void {
+  if (volume !== undefined) checkVolume(volume);
+  try {
+    resolvePlayout({ ...playout, sampleRate: SAMPLE_RATE });
+  } catch (cause) {
+    throw new MoshiError('bad-option', `playout: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function checkVolume(volume: number): void {

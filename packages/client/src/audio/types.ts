@@ -151,7 +151,7 @@ export interface PlaybackClock {
 
 /** The model's side: a jitter buffer and a loudspeaker. */
 export interface Speaker {
-  /** Plays the model's sound from here on. In a click it always works, else `state` may be `blocked`. Rejects with `unsupported` or `no-device`. */
+  /** Plays the model's sound from here on. In a click it always works, else `state` may be `blocked`. Rejects with `bad-option`, `unsupported` or `no-device`. */
   start(options?: SpeakerOptions): Promise<void>;
   stop(): Promise<void>;
   /** Ends `blocked`; only works inside a click or a key press. */

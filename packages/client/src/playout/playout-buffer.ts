@@ -1,5 +1,6 @@
 import { ArrivalJitter } from './arrival-jitter';
 import { LowWater } from './low-water';
+import { resolvePlayout } from './options';
 import { isQuiet } from './quiet';
 import { SampleStore } from './sample-store';
 import type { PlayoutOptions, PlayoutStatus } from './types';
@@ -66,12 +67,7 @@ export class PlayoutBuffer {
 
   /** Throws RangeError for a rate or a time that is none. */
   constructor(options: PlayoutOptions) {
-    const { sampleRate, startMs = 80, minMarginMs = 10, maxMarginMs = 300, hardLimitMs = 1500 } = options;
-    const { marginMs = Math.max(10, minMarginMs) } = options;
-    if (!(sampleRate >= 1000)) throw new RangeError(`a sample rate of ${sampleRate} Hz cannot be played`);
-    for (const [name, value] of Object.entries({ startMs, marginMs, minMarginMs, maxMarginMs, hardLimitMs })) {
-      if (!(value >= 0 && value <= 60_000)) throw new RangeError(`${name} is ${value}; it must be 0 to 60000 ms`);
-    }
+    const { sampleRate, startMs, marginMs, minMarginMs, maxMarginMs, hardLimitMs } = resolvePlayout(options);
     this.#rate = sampleRate;
     this.#startMs = startMs;
     this.#minMarginMs = minMarginMs;
