@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { listDevices, type MicrophoneState, type MoshiError } from '../src/index';
+import { type InputOptions, type InputSink, listDevices, type MicrophoneState, MoshiError } from '../src/index';
 import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike, tone } from '../src/testing/index';
 import { audioSession } from './support/audio-session';
 
@@ -150,6 +150,28 @@ describe('a microphone', () => {
     expect(microphone.state).toMatchObject({ status: 'silent', reason: 'device-lost' });
     await microphone.setDevice(undefined);
     expect(microphone.state).toMatchObject({ status: 'on', device: { id: 'microphone' } });
+  });
+
+  it('is not opened unasked when a stream of the caller’s ends', async () => {
+    const audio = fakeAudio({ microphone: tone(440, 10) });
+    const sinks: InputSink[] = [];
+    const asked: InputOptions[] = [];
+    const openInput = audio.openInput.bind(audio);
+    audio.openInput = (options, sink) => {
+      asked.push(options);
+      sinks.push(sink);
+      return openInput(options, sink);
+    };
+    const { microphone, names } = setUp(audio);
+    const stream = { getAudioTracks: () => [] };
+    await microphone.start({ stream });
+    sinks[0]!.lost(new MoshiError('device-lost', 'it has ended'));
+    audio.plug({ id: 'headset', kind: 'input' });
+    await audio.advance(50);
+    expect(asked).toMatchObject([{ stream }]);
+    expect(microphone.state).toMatchObject({ status: 'silent', reason: 'device-lost' });
+    await microphone.setDevice('headset');
+    expect(names()).toEqual(['starting', 'on', 'silent', 'on']);
   });
 
   it('stopped lets go of the device and sends nothing more', async () => {

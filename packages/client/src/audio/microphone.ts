@@ -166,20 +166,24 @@ export class PlatformMicrophone extends Listeners<MicrophoneEvents> implements M
     this.#setDevice(undefined);
     this.#settle();
     this.emit('error', error);
-    if (this.#options.onDeviceLost !== 'silence') void this.#takeDefault();
+    if (this.#followsDefault) void this.#takeDefault();
   }
 
   /** Another device came: it may be the one to go on with. */
   async #onDevices(): Promise<void> {
-    const isLost = this.#silence?.reason === 'device-lost';
-    if (isLost && this.#options.onDeviceLost !== 'silence') await this.#takeDefault();
+    if (this.#silence?.reason === 'device-lost' && this.#followsDefault) await this.#takeDefault();
+  }
+
+  /** Whoever gave sound of his own did not ask for a microphone: it is not opened when that sound ends. */
+  get #followsDefault(): boolean {
+    return this.#options.onDeviceLost !== 'silence' && this.#options.stream === undefined;
   }
 
   async #takeDefault(): Promise<void> {
     await this.#turns.run(async () => {
       if (!this.#port || this.#silence?.reason !== 'device-lost') return;
       // Where there is none, silence goes on until one comes.
-      await this.#open({ ...this.#options, deviceId: undefined, stream: undefined }).catch(() => {});
+      await this.#open({ ...this.#options, deviceId: undefined }).catch(() => {});
     });
   }
 

@@ -53,11 +53,11 @@ export interface MicrophoneOptions {
   readonly autoGainControl?: boolean;
   /** Begin muted; default false. */
   readonly muted?: boolean;
-  /** Sound of your own in place of a device; `stop` leaves it alone. */
+  /** Sound of your own in place of a device; `stop` leaves it alone. When it ends no device takes its place. */
   readonly stream?: MediaStreamLike;
   /** `silence`: no device at all, the model hears silence in real time: for typing, and after a refusal. Default `device`. */
   readonly source?: 'device' | 'silence';
-  /** When the device goes away: on with the default one (the default), or silence until `setDevice`. */
+  /** When the device goes away: on with the default one (the default), or silence until `setDevice`. After a `stream` that ends there is always silence. */
   readonly onDeviceLost?: 'default' | 'silence';
 }
 

@@ -49,6 +49,7 @@ export class Graph {
   #make(): OpenGraph {
     const context = (this.#options.context as AudioContext | undefined) ?? openContext();
     if (!context.audioWorklet) {
+      if (this.#options.context === undefined) void context.close().catch(() => {});
       if (globalThis.isSecureContext === false) throw insecurePage(globalThis.location.origin);
       throw new MoshiError('unsupported', 'this browser has no AudioWorklet: use a current one');
     }

@@ -135,6 +135,8 @@ class WebInput implements InputPort {
       track.removeEventListener('mute', onMute);
       track.removeEventListener('unmute', onMute);
     });
+    // It may have gone while the worklet was loaded, and tells so only once.
+    if (track.readyState === 'ended') onEnded();
   }
 
   #tellInterrupted(track: MediaStreamTrack | undefined): void {

@@ -123,7 +123,10 @@ class WebOutput implements OutputPort {
 
   /** Browsers tell of no loudspeaker that went: it is no more in their list. */
   async #onDevices(): Promise<void> {
-    if (this.#deviceId === undefined || (await findOutput(this.#deviceId)) || this.#closed) return;
+    const id = this.#deviceId;
+    if (id === undefined || (await findOutput(id)) || this.#closed || this.#deviceId !== id) return;
+    // Browsers tell of one change several times.
+    this.#deviceId = undefined;
     const name = this.#device?.label ? `the loudspeaker ${this.#device.label}` : 'the loudspeaker';
     this.#out.lost(new MoshiError('device-lost', `${name} went away: plug it in again, or choose another one`));
   }

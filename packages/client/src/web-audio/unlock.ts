@@ -14,6 +14,7 @@ export class Unlock {
   readonly #listeners = new Set<(state: Running) => void>();
   #told: Running | undefined;
   #settled: Promise<void>;
+  #closed = false;
 
   constructor(context: AudioContext) {
     this.#context = context;
@@ -42,6 +43,7 @@ export class Unlock {
   }
 
   close(): void {
+    this.#closed = true;
     this.#listeners.clear();
     this.#context.removeEventListener('statechange', this.#onState);
     this.#waitForGesture(false);
@@ -60,7 +62,8 @@ export class Unlock {
 
   readonly #onState = (): void => {
     const state = this.#context.state as AudioContextState | 'interrupted';
-    if (state === 'closed') return;
+    // What it comes to afterwards is nobody's business.
+    if (state === 'closed' || this.#closed) return;
     const told: Running = state === 'running' ? 'playing' : state === 'suspended' ? 'blocked' : 'interrupted';
     this.#waitForGesture(told === 'blocked');
     if (told === this.#told) return;
