@@ -20,7 +20,10 @@ export interface ServerLimits {
   idleMs: number;
   /** Milliseconds a conversation may last, from the handshake on; 0 = no limit. Default 0. */
   sessionMs: number;
-  /** Connections from one address at the same time, the waiting ones included; 0 = no limit. Default 32. */
+  /**
+   * Connections from one address at the same time, the waiting ones and the conversations kept for it included; 0 = no
+   * limit. Default 32.
+   */
   connectionsPerAddress: number;
   /** Milliseconds between WebSocket pings; a peer that answers none in between is dropped; 0 = no pings. Default 15 000. */
   pingMs: number;

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type Server as HttpServer, type Incom
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { parseChatQuery, parseResumeQuery } from '@moshi/protocol';
+import { type ChatParameters, parseChatQuery, parseResumeQuery, type ResumeRequest } from '@moshi/protocol';
 import { EventEmitter } from 'eventemitter3';
 import { type Server as SocketServer, WebSocketServer } from 'ws';
 import { Access } from './access';
@@ -199,8 +199,12 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
       return;
     }
     this.#sockets.handleUpgrade(request, socket, head, (client) => {
+      // What it breaks before it has a session is no business of anybody else: an error without a listener ends the process.
+      client.on('error', () => {});
+      const wish = readWish(query);
+      const lost = wish.resume && this.#resumption.find(wish.resume.token);
       // After the upgrade, because a browser cannot read why one was refused.
-      const busy = this.#closing ? 'The server is shutting down.' : this.#tooMany(address, query);
+      const busy = this.#closing ? 'The server is shutting down.' : this.#tooMany(address, lost);
       if (busy) {
         logger.warn('connection refused', { address, why: busy });
         refuseSocket(client, limits.closeMs, 1013, this.#closing ? 'server closing' : 'too many connections', busy);
@@ -212,23 +216,25 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
         if (left > 0) this.#connections.set(address, left);
         else this.#connections.delete(address);
       });
-      this.#accept(client, address, query, limits.closeMs);
+      this.#accept(client, address, wish, lost);
     });
   }
 
-  #tooMany(address: string, query: URLSearchParams): string | undefined {
+  #tooMany(address: string, lost: ChatSession | undefined): string | undefined {
     const { connectionsPerAddress: most } = this.#options.limits;
-    if (most === 0 || (this.#connections.get(address) ?? 0) < most) return undefined;
-    // Whoever comes back takes the place of a connection of its own.
-    if (this.#resumption.find(query.get('resume') ?? '')) return undefined;
+    // Whoever comes back takes a place of its own.
+    if (most === 0 || lost) return undefined;
+    const away = [...this.sessions].filter(
+      (session) => session.address === address && session.state.name === 'detached',
+    );
+    if ((this.#connections.get(address) ?? 0) + away.length < most) return undefined;
     return `There are ${most} connections from this address already: close one first.`;
   }
 
-  #accept(client: ExplainingSocket, address: string, query: URLSearchParams, closeMs: number): void {
+  #accept(client: ExplainingSocket, address: string, wish: Wish, lost: ChatSession | undefined): void {
     const { engine, limits, logger } = this.#options;
-    const { parameters, problems } = parseChatQuery(query);
-    const asked = parameters.extensions ? parseResumeQuery(query) : {};
-    if (asked.problem) problems.push(asked.problem);
+    const { closeMs } = limits;
+    const { parameters, resume, problems } = wish;
     if (problems.length > 0) {
       logger.warn('bad query', { address, problems });
       void this.#voicesFor(problems).then((voices) => {
@@ -236,8 +242,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
       });
       return;
     }
-    const lost = asked.request && this.#resumption.find(asked.request.token);
-    if (asked.request && lost?.attach(client, asked.request.received)) return;
+    if (resume && lost?.attach(client, address, resume.received)) return;
     if (!this.#line.open) {
       logger.warn('server full', { address, ...this.readiness });
       const message = `All ${this.#line.slots} places and the ${limits.waiting} in the line are taken: try again later.`;
@@ -255,7 +260,7 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     this.sessions.add(session);
     session.once('closed', () => this.sessions.delete(session));
     this.emit('session', session);
-    session.enter(asked.request && (lost ? 'gap' : this.#resumption.refusal(asked.request.token)));
+    session.enter(resume && (lost ? 'gap' : this.#resumption.refusal(resume.token)));
   }
 
   /** Who asked for a voice that cannot be one is told those there are. */
@@ -266,6 +271,22 @@ class MoshiServer extends EventEmitter<ServerEvents> implements Server {
     const listed = voices.slice(0, 40).map(({ name }) => name);
     return [`The voices are ${listed.join(', ')}${voices.length > 40 ? ` and ${voices.length - 40} more` : ''}.`];
   }
+}
+
+/** What a client asks for when it connects. */
+interface Wish {
+  readonly parameters: ChatParameters;
+  /** The conversation to be taken up; clients without extensions have none. */
+  readonly resume?: ResumeRequest;
+  /** One sentence for each bad value. */
+  readonly problems: readonly string[];
+}
+
+function readWish(query: URLSearchParams): Wish {
+  const { parameters, problems } = parseChatQuery(query);
+  if (!parameters.extensions) return { parameters, problems };
+  const { request, problem } = parseResumeQuery(query);
+  return { parameters, resume: request, problems: problem === undefined ? problems : [...problems, problem] };
 }
 
 /** Waits for a promise, but no longer than `ms`. */

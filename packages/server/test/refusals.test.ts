@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { loopbackEngine } from '@moshi/server';
 import { describe, expect, it } from 'vitest';
 import type { ClientOptions } from 'ws';
@@ -16,6 +17,24 @@ describe('a bad query', () => {
     expect(await client.closed).toEqual({ code: 1008, reason: 'bad parameters' });
     expect(engine.asked).toEqual([]);
     expect(server.sessions.size).toBe(0);
+  });
+
+  it('of a client that then breaks the rules costs nothing but that client', async () => {
+    const engine = new FakeEngine({ voices: ['NATF0'] });
+    let list = () => {};
+    const listed = new Promise<void>((resolve) => {
+      list = resolve;
+    });
+    const voices = engine.voices!;
+    Object.assign(engine, { voices: () => listed.then(voices) });
+    const server = await serve({ engine });
+    const client = await Client.open(server, '?voice_prompt=../secret.pt');
+    const { _socket: wire } = client.socket as unknown as { _socket: Socket };
+    // A frame with reserved bits, while its answer is looked up.
+    wire.write(Buffer.from([0xf2, 0x80, 0, 0, 0, 0]));
+    expect(await client.closed).toMatchObject({ code: 1002 });
+    list();
+    await Client.ready(server);
   });
 
   it('of the official web clients is good', async () => {

@@ -108,6 +108,42 @@ describe('a client with extensions', () => {
     expect(await other.closed).toMatchObject({ code: 1013, reason: 'too many connections' });
   });
 
+  it('counts for its address while it is away, and whatever it asks for when it comes back', async () => {
+    const server = await keeping({ connectionsPerAddress: 1 }, wordy({ slots: 3 }));
+    const started = nextSession(server);
+    const client = await talked(server, 1);
+    // Not the way back, as that takes extensions: a conversation more.
+    const more = await Client.open(server, `?${back(client, 2).slice(1)}`);
+    open.add(more);
+    expect(await more.closed).toMatchObject({ code: 1013, reason: 'too many connections' });
+    client.socket.terminate();
+    await state(await started, 'detached');
+    const other = await connected(server);
+    expect(await other.closed).toMatchObject({ code: 1013, reason: 'too many connections' });
+    await ready(server, back(client, 2));
+    expect(server.readiness.live).toBe(1);
+  });
+
+  it('may come back from another address, for which it counts then', async () => {
+    const server = await serve({
+      engine: wordy(),
+      limits: { resumeMs: 60_000, connectionsPerAddress: 1 },
+      clientAddress: ({ headers }) => String(headers['x-real-ip']),
+    });
+    const from = (address: string) => ({ headers: { 'x-real-ip': address } });
+    const started = nextSession(server);
+    const client = await ready(server, '', from('10.0.0.1'));
+    const session = await started;
+    const again = await ready(server, back(client, 0), from('10.0.0.2'));
+    expect(session.address).toBe('10.0.0.2');
+    again.socket.terminate();
+    await state(session, 'detached');
+    const there = await connected(server, '', from('10.0.0.2'));
+    expect(await there.closed).toMatchObject({ code: 1013, reason: 'too many connections' });
+    const elsewhere = await connected(server, '', from('10.0.0.1'));
+    expect(await elsewhere.next('event')).toMatchObject({ name: 'waiting' });
+  });
+
   it('may use a token again until it has shown that it got the next', async () => {
     const server = await keeping();
     const first = await talked(server, 1);

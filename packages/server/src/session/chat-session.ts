@@ -36,7 +36,7 @@ export interface SessionHost {
 /** One client on `/api/chat`, from the open WebSocket to its end, or to that of the last one it comes back with. */
 export class ChatSession extends EventEmitter<ServerSessionEvents> implements ServerSession, LineClient {
   readonly id = randomUUID();
-  readonly address: string;
+  address: string;
   readonly parameters: Readonly<ChatParameters>;
   /** Resolves when the session is over and has given back its slot. */
   readonly done: Promise<void>;
@@ -119,7 +119,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
   }
 
   /** The client is back on another socket, having received so many messages. False when too many are missing: it is over then. */
-  attach(socket: ExplainingSocket, received: number): boolean {
+  attach(socket: ExplainingSocket, address: string, received: number): boolean {
     this.#input.renew();
     if (!this.#lifeline.attach(socket, received, this.#input.heard, this.#greeting())) {
       this.#log('warn', 'the client missed more than is kept');
@@ -127,7 +127,8 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       this.#stop(1006, 'connection lost');
       return false;
     }
-    this.#log('info', 'client back', { received });
+    this.address = address;
+    this.#log('info', 'client back', { address, received });
     this.#away = undefined;
     this.#deadlines.refresh();
     this.emit('state', this.#state);

@@ -3,7 +3,6 @@ import type { WebSocket } from 'ws';
 
 /** Tells a client that has no session why it cannot have one, and closes. */
 export function refuseSocket(socket: WebSocket, closeMs: number, code: number, reason: string, message: string): void {
-  socket.on('error', () => {});
   socket.send(encodeMessage({ type: 'error', message }), { binary: true });
   socket.close(code, closeReason(reason));
   const timer = setTimeout(() => socket.terminate(), closeMs);

@@ -35,7 +35,7 @@ export interface ServerSessionEvents {
 export interface ServerSession extends EventEmitter<ServerSessionEvents> {
   /** Unique name of the session, for logs. */
   readonly id: string;
-  /** Address the client connects from. */
+  /** Address the client connects from, or did last. */
   readonly address: string;
   /** What the client asked for in its query. */
   readonly parameters: Readonly<ChatParameters>;
