@@ -1,7 +1,12 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { AudioOptions } from '@moshi/client';
 import { type FakeAudio, fakeAudio, tone } from '@moshi/client/testing';
+import { encodeMessage, type Message } from '@moshi/protocol';
 import { createServer, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import { effect } from '@preact/signals';
 import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocketServer } from 'ws';
 import { FakeEngine } from '../../server/test/support/fake-engine';
 import { type PageAddress, readAddress } from '../src/address';
 import { Call } from '../src/state/call';
@@ -30,10 +35,14 @@ interface CallerOptions {
   readonly path?: string;
   readonly settings?: Partial<Settings>;
   readonly ask?: () => Promise<() => void>;
+  readonly prepare?: () => AudioOptions;
   readonly address?: Partial<PageAddress>;
 }
 
-function caller(server: Server, { path = '/', settings = {}, ask, address }: CallerOptions = {}): Caller {
+function caller(
+  server: Pick<Server, 'url'>,
+  { path = '/', settings = {}, ask, prepare, address }: CallerOptions = {},
+): Caller {
   const sound = fakeAudio({ microphone: tone(440, 60) });
   const saved: Uint8Array[] = [];
   const call = new Call(
@@ -41,7 +50,7 @@ function caller(server: Server, { path = '/', settings = {}, ask, address }: Cal
     () => ({ ...defaultSettings, ...settings }),
     {
       platform: sound,
-      prepare: () => ({ platform: sound }),
+      prepare: prepare ?? (() => ({ platform: sound })),
       askForMicrophone: ask ?? (async () => () => {}),
       save: (wav) => {
         saved.push(wav);
@@ -94,11 +103,64 @@ describe('a call', () => {
     expect(call.phase.value.name).toBe('asking');
     expect(server.sessions.size).toBe(0);
     await call.hangUp();
-    allow(() => released++);
+    // The browser's question may stay for ever.
     await started;
     expect(call.phase.value.name).toBe('idle');
     expect(call.trouble.value).toBeUndefined();
+    allow(() => released++);
+    await asked;
+    await Promise.resolve();
     expect([server.sessions.size, released]).toEqual([0, 1]);
+  });
+
+  it('says so where the browser makes no sound', async () => {
+    const prepare = () => {
+      throw new DOMException('too many contexts', 'NotSupportedError');
+    };
+    const { call } = caller(await serve(), { prepare });
+    await call.start('voice');
+    expect(call.phase.value.name).toBe('idle');
+    expect(call.trouble.value).toMatchObject({ text: 'Too many contexts' });
+  });
+
+  it('that is ended before its sound is open ends without a word', async () => {
+    const { call } = caller(await serve());
+    const started = call.start('voice');
+    await until(() => call.phase.value.name === 'live');
+    await call.hangUp();
+    await started;
+    expect([call.phase.value.name, call.trouble.value]).toEqual(['idle', undefined]);
+  });
+
+  it('with another server begins without what the one before said of its machine', async () => {
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    await once(server, 'listening');
+    let connections = 0;
+    server.on('connection', (socket) => {
+      connections++;
+      const send = (message: Message) => socket.send(encodeMessage(message));
+      const event = (name: string, data: unknown) => send({ type: 'event', name, data });
+      send({ type: 'metadata', data: { extensions: ['resume'] } });
+      event('resumable', { token: 't', graceMs: 1000 });
+      if (connections > 1) event('not-resumed', { reason: 'unknown' });
+      send({ type: 'handshake' });
+      if (connections > 1) return;
+      event('behind', { ms: 2400 });
+      socket.once('message', () => socket.terminate());
+    });
+    const { port } = server.address() as AddressInfo;
+    const { call, sound } = caller({ url: `http://127.0.0.1:${port}` });
+    await call.start('voice');
+    await until(() => call.behindMs.value === 2400);
+    const over = until(() => call.newConversation.value !== undefined);
+    let waiting = true;
+    void over.then(() => {
+      waiting = false;
+    });
+    while (waiting) await sound.advance(40);
+    expect([call.newConversation.value, call.behindMs.value]).toEqual(['unknown', 0]);
+    await call.hangUp();
+    server.close();
   });
 
   it('says what to do when the microphone is refused, and goes on without', async () => {
@@ -204,6 +266,14 @@ describe('a call', () => {
     expect(call.keyNeeded.value).toBe(false);
     await call.start('voice');
     expect(call.phase.value.name).toBe('live');
+  });
+
+  it('asks for no key where the voices cannot be listed for another reason', async () => {
+    const engine = new FakeEngine({ voices: ['NATF0'] });
+    Object.assign(engine, { voices: () => Promise.reject(new Error('the disk is gone')) });
+    const { call } = caller(await serve({ engine }));
+    await call.look();
+    expect([call.voices.value, call.keyNeeded.value]).toEqual([[], false]);
   });
 
   it('keeps the key from a foreign server', async () => {

@@ -36,10 +36,12 @@ export class Call extends CallSignals {
   async look(): Promise<void> {
     const { foreignHost, server } = this.#address;
     void this.refreshDevices();
-    const { publishedVoices } = await sdk();
     if (foreignHost !== undefined) {
       // A page may only ask its own server; the published names are those most others know.
-      this.voices.value = publishedVoices;
+      this.voices.value = await sdk().then(
+        ({ publishedVoices }) => publishedVoices,
+        () => [],
+      );
       return;
     }
     const [info] = await Promise.all([fetchServerInfo(server), this.#lookForVoices()]);
@@ -61,15 +63,16 @@ export class Call extends CallSignals {
       this.mode.value = mode;
       this.trouble.value = undefined;
       this.newConversation.value = undefined;
-      this.behindMs.value = 0;
+      this.offline.value = false;
       this.phase.value = { name: mode === 'voice' ? 'asking' : 'connecting' };
     });
-    // Within the click, as browsers let a page make sound only then.
-    const audio = this.#tools.prepare();
     let letGo = () => {};
+    let opened: Session | undefined;
     try {
+      // Within the click, as browsers let a page make sound only then.
+      const audio = this.#tools.prepare();
       // Before connecting, so that nobody holds a place at the server while he reads the browser's question.
-      if (mode === 'voice') letGo = await this.#tools.askForMicrophone(this.#settings());
+      if (mode === 'voice') letGo = await this.#askForMicrophone(stop);
       this.phase.value = { name: 'connecting' };
       const { workerAuthId, email } = this.#address;
       const { connect } = await sdk();
@@ -88,12 +91,14 @@ export class Call extends CallSignals {
           },
         },
       });
+      opened = session;
       this.#session = session;
       this.#listen(session);
       await this.#openSound(session, mode);
       if (this.#session === session && firstText !== undefined) this.say(firstText);
     } catch (error) {
-      await this.#giveUp(error);
+      // Why a session is over has been told, and another call may have begun.
+      if (opened === undefined || this.#session === opened) await this.#giveUp(stop.aborted ? undefined : error);
     } finally {
       letGo();
       void this.refreshDevices();
@@ -211,8 +216,8 @@ export class Call extends CallSignals {
   }
 
   async #lookForVoices(): Promise<void> {
-    const { listVoices } = await sdk();
     try {
+      const { listVoices } = await sdk();
       const voices = await listVoices(this.#chatAddress());
       batch(() => {
         this.voices.value = voices.map(({ name }) => name);
@@ -220,8 +225,23 @@ export class Call extends CallSignals {
       });
     } catch (error) {
       this.voices.value = [];
-      // A browser cannot read why a WebSocket was refused, but it can read this.
-      this.keyNeeded.value = (error as { code?: unknown }).code === 'refused';
+      // A browser cannot read why a WebSocket was refused, but it can read this; a server's own trouble is worth another try.
+      const { code, retryable } = error as { code?: unknown; retryable?: unknown };
+      this.keyNeeded.value = code === 'refused' && retryable !== true;
+    }
+  }
+
+  /** Rejects as soon as the call is taken back: a browser's question stays until somebody answers it. */
+  async #askForMicrophone(stop: AbortSignal): Promise<() => void> {
+    const asked = this.#tools.askForMicrophone(this.#settings());
+    const takenBack = new Promise<never>((_, reject) => {
+      stop.addEventListener('abort', () => reject(stop.reason), { once: true });
+    });
+    try {
+      return await Promise.race([asked, takenBack]);
+    } catch (error) {
+      if (stop.aborted) asked.then((letGo) => letGo()).catch(() => {});
+      throw error;
     }
   }
 
@@ -278,6 +298,8 @@ export class Call extends CallSignals {
     session.on('new-conversation', ({ reason }) => {
       batch(() => {
         this.newConversation.value = reason;
+        // Told by a server that may be gone; the next one tells its own.
+        this.behindMs.value = 0;
         this.captions.value = addLine(skipComing(this.captions.value), 'note', 'A new conversation begins here.');
       });
     });
@@ -315,13 +337,13 @@ export class Call extends CallSignals {
     });
   }
 
-  /** A call that did not come about. */
-  async #giveUp(error: unknown): Promise<void> {
+  /** A call that did not come about; without an error because it was taken back. */
+  async #giveUp(error?: unknown): Promise<void> {
     const session = this.#session;
     await session?.close();
     batch(() => {
       this.phase.value = { name: 'idle' };
-      this.trouble.value = troubleOf(error);
+      this.trouble.value = error === undefined ? undefined : troubleOf(error);
     });
   }
 

@@ -9,23 +9,32 @@ export class Recorder {
   /** The last one, within reach until the next or until the page goes. */
   readonly saved = signal<{ readonly url: string; readonly name: string } | undefined>(undefined);
   readonly #tools: Pick<SoundTools, 'save'>;
-  #recording: Recording | undefined;
+  #recording: Promise<Recording> | undefined;
 
   constructor(tools: Pick<SoundTools, 'save'>) {
     this.#tools = tools;
   }
 
-  /** Rejects as `session.record`. */
+  /** Rejects as `session.record`. Nothing happens while something is recorded. */
   async start(session: Pick<Session, 'record'>): Promise<void> {
-    this.#recording = await session.record();
-    this.since.value = performance.now();
+    if (this.#recording) return;
+    const recording = session.record();
+    this.#recording = recording;
+    try {
+      await recording;
+      if (this.#recording === recording) this.since.value = performance.now();
+    } catch (error) {
+      if (this.#recording === recording) this.#recording = undefined;
+      throw error;
+    }
   }
 
   /** Gives what was recorded to the browser to save; nothing where nothing was. */
   async stop(): Promise<void> {
-    const recording = this.#recording;
+    const begun = this.#recording;
     this.#recording = undefined;
     this.since.value = undefined;
+    const recording = await begun?.catch(() => undefined);
     if (!recording) return;
     const wav = await recording.stop();
     if (this.saved.value) URL.revokeObjectURL(this.saved.value.url);
