@@ -102,6 +102,65 @@ describeInChromium('the page', () => {
     for (let i = 0; i < 40 && !/End/.test((await focused()) ?? ''); i++) await page.keyboard.press('Shift+Tab');
     await page.keyboard.press('Enter');
     await page.getByText('Ready when you are').waitFor();
+    expect(await focused()).toMatch(/^Talk/);
+    await context.close();
+  });
+
+  it('keeps the keyboard where it goes on: after a banner’s button, and from a first text to the next', async () => {
+    const { page, context } = await openWindow(browser);
+    await show(page, gallery.url, states.find(({ name }) => name === 'foreign-server')!);
+    await page.getByRole('button', { name: 'Yes, I trust it' }).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('.talk-button:focus').waitFor();
+    await show(page, gallery.url, { name: 'held', start: { hold: true } });
+    await page.getByLabel('Text for Moshi to say').focus();
+    await page.keyboard.type('One.');
+    await page.keyboard.press('Enter');
+    await page.getByText('Connecting').waitFor();
+    const fake = await fakeOf(page);
+    await page.waitForFunction(() => (globalThis as unknown as { fake: Fake }).fake.options !== undefined);
+    await fake.evaluate((one) => one.open());
+    await page.getByText('Live: just type').waitFor();
+    await page.keyboard.type('Two.');
+    await page.keyboard.press('Enter');
+    expect(await fake.evaluate(({ session }) => session.said)).toEqual(['One.', 'Two.']);
+    await context.close();
+  });
+
+  it('keeps a text that no call could be begun with', async () => {
+    const { page, context } = await openWindow(browser);
+    await show(page, gallery.url, { name: 'none', start: states.find(({ name }) => name === 'unreachable')!.start });
+    await page.getByLabel('Text for Moshi to say').fill('Something long.');
+    await page.keyboard.press('Enter');
+    await page.getByText('The server does not answer').waitFor();
+    expect(await page.getByLabel('Text for Moshi to say').inputValue()).toBe('Something long.');
+    await context.close();
+  });
+
+  it('has banners read out when they come, and not whenever their figures move', async () => {
+    const { page, context } = await openWindow(browser);
+    await show(page, gallery.url, states.find(({ name }) => name === 'behind')!);
+    const banner = page.locator('[role=status][aria-atomic=false] > [data-notice=behind]');
+    await banner.locator('[aria-live=off]', { hasText: '2.4 s' }).waitFor();
+    expect(await banner.locator(':scope :not([aria-live=off]):not(:has(*))').allTextContents()).toEqual([
+      'This machine cannot keep up',
+    ]);
+    await context.close();
+  });
+
+  it('asks before it goes while something is recorded, and only then', async () => {
+    const { page, context } = await openWindow(browser);
+    await show(page, gallery.url, states.find(({ name }) => name === 'muted-recording')!);
+    const asked = page.waitForEvent('dialog');
+    await page.close({ runBeforeUnload: true });
+    const question = await asked;
+    expect(question.type()).toBe('beforeunload');
+    await question.dismiss();
+    await page.getByRole('button', { name: 'Record' }).click();
+    await page.getByRole('link', { name: 'Save recording' }).waitFor();
+    const gone = page.waitForEvent('close');
+    await page.close({ runBeforeUnload: true });
+    await gone;
     await context.close();
   });
 

@@ -40,7 +40,7 @@ export function withoutSecrets(href: string): string | undefined {
   const page = new URL(href);
   if (!page.searchParams.has('key')) return undefined;
   page.searchParams.delete('key');
-  return page.pathname + page.search + page.hash;
+  return page.href;
 }
 
 /** `host:port` as the official pages take it, or a whole address; a sentence when it cannot be used. */

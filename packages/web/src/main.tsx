@@ -12,6 +12,10 @@ const shown = withoutSecrets(href);
 if (shown !== undefined) history.replaceState(null, '', shown);
 followTheme(() => page.settings.value.theme);
 navigator.mediaDevices?.addEventListener('devicechange', () => void page.call.refreshDevices());
+addEventListener('beforeunload', (event) => {
+  // The browser asks first: what is being recorded would be gone.
+  if (page.call.recorder.since.value !== undefined) event.preventDefault();
+});
 void page.call.look();
 const root = document.getElementById('page')!;
 root.replaceChildren();

@@ -62,8 +62,12 @@ describe('the server a page talks with', () => {
 
 describe('what is left in the address bar', () => {
   it('is everything but the key', () => {
-    expect(withoutSecrets('http://a/test-voice?key=k&worker_auth_id=t#x')).toBe('/test-voice?worker_auth_id=t#x');
-    expect(withoutSecrets('http://a/?key=')).toBe('/');
+    expect(withoutSecrets('http://a/test-voice?key=k&worker_auth_id=t#x')).toBe(
+      'http://a/test-voice?worker_auth_id=t#x',
+    );
+    expect(withoutSecrets('http://a/?key=')).toBe('http://a/');
+    // As an address without its host, the second one would name another host.
+    expect(withoutSecrets('http://a//b/?key=k')).toBe('http://a//b/');
     expect(withoutSecrets('http://a/?worker_auth_id=t')).toBeUndefined();
   });
 });

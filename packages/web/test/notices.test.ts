@@ -31,7 +31,7 @@ describe('notices', () => {
     ['a lost connection', { phase: { name: 'reconnecting', attempt: 0 } }, /Connection lost/],
     ['a slow machine', { phase: { name: 'idle' }, keepsUp: false }, /cannot keep up/],
     ['a machine behind', { behindMs: 2400 }, /cannot keep up/],
-    ['late answers', { roundTripMs: 4200 }, /4\.2 s late/],
+    ['late answers', { roundTripMs: 4200 }, /Answers come late/],
     ['a new conversation', { newConversation: 'unknown' }, /new conversation has begun/],
     ['silence for want of a click', { speaker: 'blocked' }, /cannot hear it/],
     ['a phone call', { speaker: 'interrupted' }, /on hold/],
@@ -45,6 +45,17 @@ describe('notices', () => {
     const both = notices({ keepsUp: false, behindMs: 1500, roundTripMs: 9000 });
     expect(both).toHaveLength(1);
     expect(both[0]!.text).toContain('1.5 s');
+  });
+
+  it('have titles that stay while their figures move', () => {
+    for (const [one, other] of [
+      [{ behindMs: 900 }, { behindMs: 2400 }],
+      [{ roundTripMs: 4200 }, { roundTripMs: 5100 }],
+    ]) {
+      const [before, after] = [notices(one!)[0]!, notices(other!)[0]!];
+      expect(after.title).toBe(before.title);
+      expect([before.moving, after.text === before.text]).toEqual([true, false]);
+    }
   });
 
   it('ask before a foreign server, and name it afterwards', () => {

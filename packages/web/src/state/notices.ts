@@ -10,6 +10,8 @@ export interface Notice {
   readonly tone: 'info' | 'warn' | 'bad';
   readonly title: string;
   readonly text: string;
+  /** The text has figures that change every moment. */
+  readonly moving?: true;
   readonly action?: NoticeAction;
   readonly label?: string;
 }
@@ -118,11 +120,11 @@ function machine({ phase, keepsUp, behindMs, roundTripMs }: Situation): Notice[]
   if (live && behindMs > 0) {
     const late = `${(behindMs / 1000).toFixed(1)} s`;
     const text = `${late} of what you said still wait to be heard, so answers come late. A smaller or quantized model, or a GPU, would keep up.`;
-    return [{ id: 'behind', tone: 'warn', title: 'This machine cannot keep up', text }];
+    return [{ id: 'behind', tone: 'warn', title: 'This machine cannot keep up', text, moving: true }];
   }
   if (live && roundTripMs !== null && roundTripMs > LATE_MS) {
-    const text = 'The server or the network is slower than speech.';
-    return [{ id: 'late', tone: 'warn', title: `Answers come ${(roundTripMs / 1000).toFixed(1)} s late`, text }];
+    const text = `By ${(roundTripMs / 1000).toFixed(1)} s: the server or the network is slower than speech.`;
+    return [{ id: 'late', tone: 'warn', title: 'Answers come late', text, moving: true }];
   }
   if (keepsUp === false) {
     const text = 'It was measured to be slower than speech with this model: answers will come late and with gaps.';

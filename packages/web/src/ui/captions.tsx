@@ -47,7 +47,7 @@ function Line({ line, current }: { line: CaptionLine; current: boolean }) {
   if (line.who === 'note') return <p class="line note">{line.text}</p>;
   if (line.who === 'you') {
     return (
-      <p class="line you">
+      <p class="line you" dir="auto">
         <span class="hidden">You gave Moshi to say: </span>
         {line.text}
       </p>
@@ -55,7 +55,7 @@ function Line({ line, current }: { line: CaptionLine; current: boolean }) {
   }
   const newest = current ? line.words.findLastIndex(({ state }) => state === 'heard') : -1;
   return (
-    <p class="line model">
+    <p class="line model" dir="auto">
       {line.words.map(({ text, state, time }, i) => (
         <span
           key={i}

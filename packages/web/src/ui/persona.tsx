@@ -62,6 +62,7 @@ export function PersonaCard({ page }: { page: Page }) {
           id="prompt"
           class="field"
           rows={5}
+          dir="auto"
           maxLength={MAX_PROMPT}
           placeholder="Or in your own words: You are …"
           value={prompt}

@@ -21,8 +21,10 @@ export function Stage({ page }: { page: Page }) {
         <button
           type="button"
           class={`talk-button ${idle ? '' : 'going'}`}
-          disabled={idle ? !mayTalk.value : phase.name === 'ending'}
-          onClick={() => (idle ? page.talk() : void call.hangUp())}
+          disabled={idle && !mayTalk.value}
+          // Not disabled while it ends, as that would take the keyboard's focus away.
+          aria-disabled={phase.name === 'ending'}
+          onClick={() => (idle ? page.talk() : phase.name !== 'ending' && void call.hangUp())}
         >
           {idle ? <Icon name={address.textMode ? 'keyboard' : 'microphone'} /> : null}
           {call.since.value !== undefined ? <Elapsed since={call.since.value} /> : null}

@@ -6,20 +6,33 @@ import { Icon } from './icons';
 export function TextBox({ page }: { page: Page }) {
   const { call, address, mayTalk } = page;
   const input = useRef<HTMLInputElement>(null);
+  /** Stays in sight until a call has begun with it. */
+  const first = useRef(false);
   const { name } = call.phase.value;
   const { dialect } = call.server.value;
   const refused = (name === 'live' && call.canSay.value === false) || dialect === 'loopback';
-  const open = !refused && (name === 'live' || (name === 'idle' && mayTalk.value));
+  const ready = name === 'live' || (name === 'idle' && mayTalk.value);
+  const disabled = refused || (name === 'idle' && !ready);
+  const typing = call.since.value !== undefined && call.mode.value === 'text';
+  const wanted = address.textMode ? !disabled : typing;
   useEffect(() => {
-    if (address.textMode && open) input.current?.focus();
-  }, [address.textMode, open]);
+    if (wanted) input.current?.focus();
+  }, [wanted]);
+  useEffect(() => {
+    if (name === 'live' && first.current) input.current!.value = '';
+    if (name === 'live' || name === 'idle') first.current = false;
+  }, [name]);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const text = input.current!.value.trim();
-    if (text === '' || !open) return;
-    input.current!.value = '';
-    if (name === 'idle') page.talk('text', text);
-    else call.say(text);
+    if (text === '' || refused || !ready) return;
+    first.current = name === 'idle';
+    if (name === 'idle') {
+      page.talk('text', text);
+    } else {
+      input.current!.value = '';
+      call.say(text);
+    }
   };
   return (
     <form class="text-box" onSubmit={submit}>
@@ -32,10 +45,13 @@ export function TextBox({ page }: { page: Page }) {
         class="field"
         autocomplete="off"
         maxLength={10_000}
+        dir="auto"
         placeholder={refused ? 'This server cannot be given texts to say' : 'Let Moshi say …'}
-        disabled={!open}
+        disabled={disabled}
+        // What is disabled loses the keyboard's focus, and a call on its way is soon there.
+        readOnly={!ready}
       />
-      <button type="submit" class="button primary" aria-label="Say it" disabled={!open}>
+      <button type="submit" class="button primary" aria-label="Say it" disabled={disabled} aria-disabled={!ready}>
         <Icon name="send" />
         <span>Say it</span>
       </button>

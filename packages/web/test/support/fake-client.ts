@@ -84,6 +84,8 @@ class FakeSession extends Emitter {
     return { seconds: 0, stop: async () => new Uint8Array(44) };
   }
   async close(): Promise<void> {
+    // A goodbye takes its time, in which the page is looked at.
+    await new Promise((resolve) => setTimeout(resolve, 100));
     this.emit('closed', { code: 1000, reason: '', clean: true });
   }
 }
