@@ -1,4 +1,4 @@
-import { type ClientMessage, FRAME_SAMPLES, SAMPLE_RATE } from '@moshi/protocol';
+import { type ClientMessage, FRAME_SAMPLES, opusPacketSamples, SAMPLE_RATE } from '@moshi/protocol';
 import { PcmQueue } from './pcm-queue';
 import { SentTail } from './sent-tail';
 import { startTimer, type Timer } from './timer';
@@ -13,6 +13,8 @@ export interface SoundWire {
 export interface AudioSenderOptions {
   /** Samples of one Ogg page. */
   pageSamples: number;
+  /** Samples come; else packets. */
+  encodes: boolean;
   maxBufferedMs: number;
   /** How much of what was sent is kept, to be sent once more. */
   tailMs: number;
@@ -111,22 +113,24 @@ export class AudioSender {
     this.#trim();
   }
 
-  /** Sends Opus packets of so many samples each; those that the connection does not take are dropped. */
-  pushPackets(packets: readonly Uint8Array[], samples: number): void {
+  /** Sends Opus packets; those that the connection does not take are dropped. */
+  pushPackets(packets: readonly Uint8Array[]): void {
     for (const packet of packets) {
+      const samples = opusPacketSamples(packet, SAMPLE_RATE);
       const wire = this.#wire;
       if (this.#stopped || !wire || wire.bufferedAmount > HIGH_WATER_BYTES) {
         this.#drop(samples);
       } else {
         this.#tail.skip(samples);
-        this.#stream?.add(packet);
+        this.#stream?.add(packet, samples);
       }
     }
   }
 
-  /** Fills the last frame with silence; resolves when everything was handed to the transport or the session ended. */
+  /** Fills the last frame with silence, or ends the last page with the packets it has; resolves when everything was handed to the transport or the session ended. */
   finish(): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
+    if (!this.#options.encodes) this.#stream?.endPage();
+    if (this.#stopped || !this.#options.encodes) return Promise.resolve();
     const rest = (this.#tail.end + this.#queue.length) % this.#unit;
     if (rest > 0) this.#queue.push(new Float32Array(this.#unit - rest));
     const drained = new Promise<void>((resolve) => this.#drained.push(resolve));

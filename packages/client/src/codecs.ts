@@ -1,4 +1,4 @@
-import { OggOpusReader } from '@moshi/protocol';
+import { OggOpusReader, opusPacketSamples } from '@moshi/protocol';
 import type { CodecFactory, SoundDecoder } from './codec/types';
 import type { ResolvedOptions } from './options';
 import { UserStream } from './user-stream';
@@ -46,10 +46,16 @@ export async function createCodecs(
 async function openDecoder(factory: CodecFactory | false): Promise<SoundDecoder | PacketReader> {
   if (factory) return factory.createDecoder({ maxSeconds: MAX_SECONDS_PER_MESSAGE });
   const reader = new OggOpusReader();
+  let bad = 0;
   return {
-    packets: (bytes) => reader.push(bytes),
+    packets(bytes) {
+      const packets = reader.push(bytes);
+      const good = packets.filter((packet) => opusPacketSamples(packet) > 0);
+      bad += packets.length - good.length;
+      return good;
+    },
     get lost() {
-      return reader.stats.brokenPackets + reader.stats.badCrc;
+      return bad + reader.stats.brokenPackets + reader.stats.badCrc;
     },
     free: () => {},
   };

@@ -22,7 +22,7 @@ export interface AudioEvent {
 
 /** Reply audio as it came, on sessions without codecs. */
 export interface PacketsEvent {
-  /** Opus packets, in order; yours to keep. */
+  /** Opus packets of any length, in order, none of them broken; yours to keep. */
   readonly packets: readonly Uint8Array[];
   /** Seconds of reply audio before the first of them. */
   readonly time: number;

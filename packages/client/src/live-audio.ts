@@ -45,6 +45,7 @@ export class LiveAudio {
     this.#watch.suspend(true);
     this.#sender = new AudioSender({
       pageSamples: options.pageSamples,
+      encodes: options.codecs !== false,
       maxBufferedMs: options.maxBufferedMs,
       tailMs: options.reconnect ? Math.min(options.maxBufferedMs, MAX_TAIL_MS) : 0,
       onMessage: () => this.#metrics.messageSent(),
@@ -97,8 +98,8 @@ export class LiveAudio {
     this.#sender.push(pcm);
   }
 
-  sendPackets(packets: readonly Uint8Array[], samples: number): void {
-    this.#sender.pushPackets(packets, samples);
+  sendPackets(packets: readonly Uint8Array[]): void {
+    this.#sender.pushPackets(packets);
   }
 
   /** Resolves when all audio was handed to the network, or the session ended. */

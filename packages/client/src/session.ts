@@ -143,20 +143,18 @@ export class Session extends EventEmitter<SessionEvents> {
   }
 
   /**
-   * Sends Opus packets of mono sound, `opus.frameMs` long each, in pages of `opus.packetsPerPage`; with `codecs: false`, in
-   * place of {@link sendAudio}. What the network does not take at once is dropped. Throws `bad-option` for anything else.
+   * Sends Opus packets of any length, as the event `packets` gives them, in pages of `opus.packetsPerPage`; with `codecs: false`,
+   * in place of {@link sendAudio}. What the network does not take at once is dropped. Throws `bad-option` for anything else.
    */
   sendPackets(packets: readonly Uint8Array[]): void {
-    const { codecs, opus } = this.#options;
-    const samples = (opus.frameMs / 1000) * SAMPLE_RATE;
-    if (codecs !== false)
+    if (this.#options.codecs !== false)
       throw new MoshiError('bad-option', 'sendPackets needs codecs: false: a connection has one stream');
     for (const packet of packets) {
-      if (!(packet instanceof Uint8Array) || opusPacketSamples(packet, SAMPLE_RATE) !== samples) {
-        throw new MoshiError('bad-option', `sendPackets takes Opus packets of ${opus.frameMs} ms`);
+      if (!(packet instanceof Uint8Array) || opusPacketSamples(packet) === 0) {
+        throw new MoshiError('bad-option', 'sendPackets takes Opus packets, each a Uint8Array');
       }
     }
-    this.#audio.sendPackets(packets, samples);
+    this.#audio.sendPackets(packets);
   }
 
   /** Sends `ms` milliseconds of silence, as for a muted microphone: a model that hears nothing at all stands still. */
@@ -167,7 +165,7 @@ export class Session extends EventEmitter<SessionEvents> {
 
   /**
    * Completes the last frame with silence and resolves when all audio was handed to the network, or the session ended.
-   * The Ogg stream stays open: more audio may follow.
+   * The Ogg stream stays open: more audio may follow. With `codecs: false` the last page goes out as it is.
    */
   async finish(): Promise<void> {
     await this.#audio.finish();

@@ -25,6 +25,8 @@ export class UserStream {
   #sink: PacketSink | undefined;
   /** Packets of the page under way. */
   #packets: Uint8Array[] = [];
+  /** What they hold. */
+  #pageSamples = 0;
   #host: UserStreamHost | undefined;
   #freed = false;
 
@@ -48,7 +50,7 @@ export class UserStream {
 
   /** Samples written whose page is not out. */
   get pending(): number {
-    return (this.#encoder?.pending ?? 0) + this.#packets.length * this.#packetSamples;
+    return (this.#encoder?.pending ?? 0) + this.#pageSamples;
   }
 
   /** From here on pages go to `host`. */
@@ -67,10 +69,22 @@ export class UserStream {
     }
   }
 
-  /** Takes a packet of `frameMs` that somebody else encoded. */
-  add(packet: Uint8Array): void {
+  /** Takes a packet of so many samples that somebody else encoded. */
+  add(packet: Uint8Array, samples: number): void {
     this.#writer ??= new OggOpusWriter();
-    this.#add(packet);
+    this.#add(packet, samples);
+  }
+
+  /** The page under way goes out with the packets it has. */
+  endPage(): void {
+    if (!this.#writer || this.#packets.length === 0) return;
+    if (!this.#headerSent) {
+      this.#headerSent = true;
+      this.#host?.page(this.#writer.header(), 0);
+    }
+    const samples = this.#pageSamples;
+    this.#pageSamples = 0;
+    this.#host?.page(this.#writer.page(this.#packets.splice(0)), samples);
   }
 
   /** Gives the encoder's memory back; nothing comes any more. */
@@ -90,7 +104,7 @@ export class UserStream {
       packet: (bytes) => {
         if (!current || this.#freed) return;
         try {
-          this.#add(bytes);
+          this.#add(bytes, this.#packetSamples);
           worked = true;
         } catch (error) {
           sink.failed(error as Error);
@@ -124,15 +138,9 @@ export class UserStream {
     }
   }
 
-  #add(packet: Uint8Array): void {
-    const { packetsPerPage } = this.#options;
+  #add(packet: Uint8Array, samples: number): void {
     this.#packets.push(packet);
-    if (this.#packets.length < packetsPerPage || !this.#writer) return;
-    if (!this.#headerSent) {
-      this.#headerSent = true;
-      this.#host?.page(this.#writer.header(), 0);
-    }
-    const page = this.#writer.page(this.#packets.splice(0));
-    this.#host?.page(page, packetsPerPage * this.#packetSamples);
+    this.#pageSamples += samples;
+    if (this.#packets.length >= this.#options.packetsPerPage) this.endPage();
   }
 }

@@ -11,6 +11,7 @@ async function fakeSender(maxBufferedMs = 200, packetsPerPage = 2, tailMs = 0) {
   let sentSamples = 0;
   const sender = new AudioSender({
     pageSamples,
+    encodes: true,
     maxBufferedMs,
     tailMs,
     onPage: (samples) => {
