@@ -33,7 +33,7 @@ const plainString: EsbuildPlugin = {
 /** What builds for elsewhere than Node have in common. */
 const forWeb: Options = { platform: 'browser', esbuildPlugins: [withoutNode, plainString, workletsAsText] };
 
-/** One build for each kind of runtime; `#platform` and `#audio` in package.json are what makes them differ. */
+/** One build for each kind of runtime; `#platform`, `#audio` and `#codecs` in package.json are what makes them differ. */
 function runtime(name: string, condition: string, format: 'esm' | 'cjs'): Options {
   return packageBuild({
     entry,

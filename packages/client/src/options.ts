@@ -47,7 +47,7 @@ export interface ConnectOptions extends Omit<ChatParameters, 'extensions'> {
   readonly signal?: AbortSignal;
   /** Listeners attached before the connection opens, the way to see `state` and `waiting` of the time before ready. */
   readonly on?: SessionListeners;
-  /** HTTP headers of the upgrade request. Node only. */
+  /** HTTP headers of the upgrade request. Node and Cloudflare's workers only. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Accept any TLS certificate, for servers with a self-signed one. Node only. */
   readonly insecure?: boolean;

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { browserCodecs } from './codec/webcodecs';
+import { browserCodecs } from '#codecs';
 import * as codecs from './codecs';
 import type { Sound } from './sound-loader';
 

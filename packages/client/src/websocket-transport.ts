@@ -9,7 +9,7 @@ export class WebSocketTransport implements Transport {
   #socket: WebSocketLike | undefined;
   #handlers: TransportHandlers | undefined;
 
-  /** `webSocket` replaces the platform's class; `headers` and `insecure` only work with Node's `ws`. */
+  /** `webSocket` replaces the platform's class; `headers` and `insecure` work where {@link NodeSocketOptions} says. */
   constructor(options: NodeSocketOptions & { readonly webSocket?: WebSocketConstructor } = {}) {
     this.#constructorOption = options.webSocket;
     this.#socketOptions = { headers: options.headers, insecure: options.insecure };

@@ -68,7 +68,7 @@ describe('#platform of workerd', () => {
   /** The answer of a worker's fetch to an upgrade. */
   class Upgraded extends EventTarget {
     readonly sent: Uint8Array[] = [];
-    closed: unknown[] | undefined;
+    readonly closed: unknown[][] = [];
     accepted = false;
     accept() {
       this.accepted = true;
@@ -77,7 +77,7 @@ describe('#platform of workerd', () => {
       this.sent.push(bytes);
     }
     close(...args: unknown[]) {
-      this.closed = args;
+      this.closed.push(args);
     }
   }
   const answer = (response: object) => {
@@ -107,7 +107,20 @@ describe('#platform of workerd', () => {
     upgraded.dispatchEvent(Object.assign(new Event('close'), { code: 1000, reason: 'bye', wasClean: true }));
     expect(seen).toEqual(['open', 'hello', 1000]);
     expect(upgraded.sent).toEqual([new Uint8Array([1])]);
-    expect(upgraded.closed).toEqual([1000, 'bye']);
+    // The second one answers the server's goodbye.
+    expect(upgraded.closed).toEqual([[1000, 'bye'], []]);
+  });
+
+  it('is closed by an error that nothing follows', async () => {
+    const upgraded = new Upgraded();
+    answer({ status: 101, webSocket: upgraded });
+    const socket = workerd.openWebSocket('ws://a');
+    const seen: unknown[] = [];
+    socket.onerror = ({ error }: { error: Error }) => seen.push(error.message);
+    socket.onclose = ({ code, wasClean }: { code: number; wasClean: boolean }) => seen.push([code, wasClean]);
+    await settled();
+    upgraded.dispatchEvent(Object.assign(new Event('error'), { error: new Error('the network broke') }));
+    expect(seen).toEqual(['the network broke', [1006, false]]);
   });
 
   it('tells why it was refused', async () => {

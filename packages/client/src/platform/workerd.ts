@@ -38,10 +38,7 @@ class FetchedWebSocket implements WebSocketLike {
   #socket: WorkerSocket | undefined;
 
   constructor(url: string, headers: Readonly<Record<string, string>> = {}) {
-    this.#open(url.replace(/^ws/, 'http'), headers).catch((error: Error) => {
-      this.onerror?.({ error });
-      this.onclose?.({ code: 1006, reason: '', wasClean: false });
-    });
+    this.#open(url.replace(/^ws/, 'http'), headers).catch((error: Error) => this.#fail(error));
   }
 
   send(data: Uint8Array): void {
@@ -53,6 +50,12 @@ class FetchedWebSocket implements WebSocketLike {
     else this.#gone.abort();
   }
 
+  /** Not every error is followed by a close here, as it is in a browser. */
+  #fail(error: Error): void {
+    this.onerror?.({ error });
+    this.onclose?.({ code: 1006, reason: '', wasClean: false });
+  }
+
   async #open(url: string, headers: Readonly<Record<string, string>>): Promise<void> {
     const response = await fetch(url, { headers: { ...headers, upgrade: 'websocket' }, signal: this.#gone.signal });
     const { webSocket } = response as Response & { webSocket?: WorkerSocket | null };
@@ -62,10 +65,12 @@ class FetchedWebSocket implements WebSocketLike {
       return;
     }
     webSocket.addEventListener('message', (event: { data: unknown }) => this.onmessage?.(event));
-    webSocket.addEventListener('close', (event: { code: number; reason: string; wasClean: boolean }) =>
-      this.onclose?.(event),
-    );
-    webSocket.addEventListener('error', (event: { error: Error }) => this.onerror?.(event));
+    webSocket.addEventListener('close', (event: { code: number; reason: string; wasClean: boolean }) => {
+      // In workers with an early compatibility date nobody else answers a goodbye, for which the server waits.
+      webSocket.close();
+      this.onclose?.(event);
+    });
+    webSocket.addEventListener('error', (event: { error: Error }) => this.#fail(event.error));
     webSocket.binaryType = this.binaryType;
     webSocket.accept();
     this.#socket = webSocket;
