@@ -17,7 +17,7 @@ import type {
 /**
  * A server in memory that does what a test tells it, on the wire as a real one: `connect(server.url, { transport: server.transport })`.
  * `script` runs for each client; without one the server says that it is ready, and the rest is told to the peer. It needs
- * no sockets, so it runs in Node, browsers and workers. `options` go before what the script says about its server.
+ * no sockets, so it runs in Node, browsers and their workers. `options` go before what the script says about its server.
  */
 export function scriptedServer(
   script: ServerScript | Play = greet,
