@@ -34,6 +34,8 @@ export interface Resent {
 /** More than this waiting inside the WebSocket means that the network is stuck: about four seconds of Opus. */
 const HIGH_WATER_BYTES = 16 * 1024;
 const POLL_MS = 20;
+/** As much may be in an encoder that gives its packets later. */
+const MAX_ENCODING_SAMPLES = SAMPLE_RATE;
 
 /**
  * Turns microphone samples into audio messages as fast as the connection takes them. What it does not take waits as
@@ -145,7 +147,6 @@ export class AudioSender {
 
   /** Ends the sender; pages that still wait are dropped and counted. */
   stop(): void {
-    if (this.#stopped) return;
     this.#stopped = true;
     const waiting = this.#queue.length;
     this.halt();
@@ -185,6 +186,8 @@ export class AudioSender {
 
   #mayWrite(): boolean {
     if (this.#stopped || !this.#wire || !this.#stream?.ready) return false;
+    // What an encoder that stands still has taken can no longer be dropped.
+    if (this.#stream.pending > MAX_ENCODING_SAMPLES) return false;
     return this.#wire.bufferedAmount <= HIGH_WATER_BYTES;
   }
 

@@ -11,9 +11,11 @@ const SCHEMES: Record<string, string> = { 'ws:': 'ws:', 'http:': 'ws:', 'wss:': 
 export function resolveEndpoint(address: string | URL, dialect: Pick<Dialect, 'path' | 'defaultPort' | 'secure'>): URL {
   const text = String(address).trim();
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
-  const bare = text.replace(/^\/\//, '');
+  const bare = text.replace(/^([a-z][a-z0-9+.-]*:)?\/\//i, '');
   let url: URL;
   try {
+    // Of `/path` and `ws:///path` a host would be made.
+    if (authority(bare) === '') throw new TypeError('it has no host');
     url = new URL(hasScheme ? text : `${dialect.secure ? 'wss' : 'ws'}://${bare}`);
   } catch (cause) {
     throw new MoshiError('bad-option', `'${text}' is not an address: write it like ws://localhost:8998`, { cause });

@@ -127,7 +127,7 @@ export interface SessionEvents {
   waiting: (event: WaitingEvent) => void;
   /** The server's JSON about itself, as sent. */
   metadata: (metadata: unknown) => void;
-  /** Once a second while the session is ready. */
+  /** Once a second from ready to the end, without a connection too. */
   metrics: (metrics: SessionMetrics) => void;
   dropped: (event: DroppedEvent) => void;
   /** What becomes of texts that the server is to speak: this session's, and those its server's host gave it. */

@@ -5,7 +5,7 @@ import type { CodecFactory } from '../src/codec/types';
 import { UserStream } from '../src/user-stream';
 
 /** A sender whose packets are the first sample of what they hold, two a page, on a connection that is the test's. */
-async function fakeSender(maxBufferedMs = 200, packetsPerPage = 2, tailMs = 0) {
+async function fakeSender(maxBufferedMs = 200, packetsPerPage = 2, tailMs = 0, codecs = firstSamples) {
   const pageSamples = packetsPerPage * 480;
   const dropped: number[] = [];
   let sentSamples = 0;
@@ -21,16 +21,16 @@ async function fakeSender(maxBufferedMs = 200, packetsPerPage = 2, tailMs = 0) {
     onDropped: (ms) => dropped.push(ms),
     onFailed: () => expect.fail('the encoder did not fail'),
   });
-  const connection = () => fakeWire(packetsPerPage);
+  const connection = () => fakeWire(packetsPerPage, codecs);
   const { wire, stream, pages } = await connection();
   sender.begin(wire, stream);
   return { sender, transport: wire, connection, dropped, pages, sentSamples: () => sentSamples };
 }
 
-async function fakeWire(packetsPerPage: number) {
+async function fakeWire(packetsPerPage: number, codecs: CodecFactory) {
   const sent: Message[] = [];
   const wire = { bufferedAmount: 0, sent, send: (message: Message) => sent.push(message) };
-  const stream = await UserStream.open(firstSamples, { frameMs: 20, packetsPerPage });
+  const stream = await UserStream.open(codecs, { frameMs: 20, packetsPerPage });
   return { wire, stream, pages: () => sent.map((message) => message.type === 'audio' && firstSample(message.data)) };
 }
 
@@ -47,6 +47,26 @@ const firstSamples: CodecFactory = {
     free: () => {},
   }),
 };
+
+/** A sender whose encoder gives its packets when the test says so. */
+async function slowSender(maxBufferedMs: number) {
+  const frames: (() => void)[] = [];
+  const slow: CodecFactory = {
+    ...firstSamples,
+    createEncoder: async (_options, sink) => ({
+      preSkip: 312,
+      get pending() {
+        return frames.length * 480;
+      },
+      push(frame) {
+        const bytes = Uint8Array.of(0x08, frame[0]!);
+        frames.push(() => sink.packet(bytes));
+      },
+      free: () => {},
+    }),
+  };
+  return { ...(await fakeSender(maxBufferedMs, 2, 0, slow)), frames };
+}
 
 /** 255 for the headers, else the first sample of the page. */
 function firstSample(data: Uint8Array): number {
@@ -140,6 +160,34 @@ describe('AudioSender', () => {
     sender.push(page(2));
     expect(dropped).toEqual([80, 40]);
     expect(transport.sent).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('gives back the encoder of a connection that comes when all is over', async () => {
+    const { sender, connection } = await fakeSender();
+    sender.stop();
+    const { wire, stream } = await connection();
+    sender.begin(wire, stream);
+    expect(stream.ready).toBe(true);
+    sender.stop();
+    expect(stream.ready).toBe(false);
+  });
+
+  it('keeps to its limit also when it is the encoder that stands still', async () => {
+    const { sender, dropped, frames, pages } = await slowSender(200);
+    for (let value = 1; value <= 50; value++) sender.push(page(value));
+    // A second is in the encoder, and the last 200 ms wait.
+    expect(frames.length * 20).toBeLessThanOrEqual(1040);
+    expect(sender.bufferedMs).toBe(frames.length * 20 + 200);
+    expect(dropped.reduce((sum, ms) => sum + ms, 0)).toBe(2000 - sender.bufferedMs);
+    const done = sender.finish();
+    for (let i = 0; i < 3; i++) {
+      for (const give of frames.splice(0)) give();
+      vi.advanceTimersByTime(20);
+    }
+    await done;
+    expect(pages().slice(-6)).toEqual([46, 47, 48, 49, 50, 0]);
+    expect(sender.bufferedMs).toBe(0);
     expect(vi.getTimerCount()).toBe(0);
   });
 });

@@ -23,6 +23,19 @@ describe('captions', () => {
     }
   });
 
+  it('keep no more than anybody could still hear, whatever a server says', () => {
+    const { captions: each, words } = captions();
+    for (let i = 0; i < 30_000; i++) {
+      each.text({ text: ` w${i}`, time: i });
+      each.sayWord({ id: 1, word: `other${i}`, time: i });
+    }
+    for (let i = 0; i < 100; i++) each.text({ text: 'x'.repeat(1000), time: 30_000 });
+    each.advance(40_000, 40_000);
+    expect(words.length).toBeLessThanOrEqual(1000);
+    expect(words.map(({ text }) => text)).toContain('w29998');
+    expect(Math.max(...words.map(({ text }) => text.length))).toBeLessThanOrEqual(2000);
+  });
+
   it('wait for the rest of a word', () => {
     const { captions: each, words } = captions();
     each.text({ text: ' won', time: 1 });

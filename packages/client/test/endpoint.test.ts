@@ -32,17 +32,20 @@ describe('resolveEndpoint', () => {
     expect(resolve(new URL('https://host/x'))).toBe('wss://host/x');
   });
 
-  it.each(['', 'ws://', 'ftp://host', 'host:99999', 'ws://ho st', ':8998'])('refuses %j with a cure', (address) => {
-    const error = (() => {
-      try {
-        return resolve(address);
-      } catch (thrown) {
-        return thrown;
-      }
-    })();
-    expect(error).toBeInstanceOf(MoshiError);
-    expect(error).toMatchObject({ code: 'bad-option', retryable: false });
-  });
+  it.each(['', 'ws://', 'ftp://host', 'host:99999', 'ws://ho st', ':8998', '/api/chat', 'ws:///api/chat'])(
+    'refuses %j with a cure',
+    (address) => {
+      const error = (() => {
+        try {
+          return resolve(address);
+        } catch (thrown) {
+          return thrown;
+        }
+      })();
+      expect(error).toBeInstanceOf(MoshiError);
+      expect(error).toMatchObject({ code: 'bad-option', retryable: false });
+    },
+  );
 
   it('shows addresses without their secrets', () => {
     expect(displayUrl(new URL('wss://user:word@host:1/api/chat?text_prompt=secret'))).toBe('wss://host:1/api/chat');

@@ -102,6 +102,28 @@ describe('a scripted server', () => {
     peer.speak({ seconds: 1 });
   });
 
+  it('ends once for a client that closes and hangs up, and for one that never got through', async () => {
+    const server = scriptedServer();
+    const ends: number[] = [];
+    const dial = (open: () => void) => {
+      const transport = server.transport();
+      transport.open(server.url, { open, message: () => {}, close: ({ code }) => ends.push(code) });
+      return transport;
+    };
+    await new Promise<void>((resolve) => {
+      const transport = dial(() => {
+        transport.close(4000, 'bye');
+        transport.terminate();
+        resolve();
+      });
+    });
+    expect(await (await server.nextPeer()).left).toBe(4000);
+    expect(ends).toEqual([4000]);
+    dial(() => expect.fail('it was given up before')).terminate();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    expect(ends).toEqual([4000, 1006]);
+  });
+
   it('stalls: nothing gets through, and then all of it in order', async () => {
     const server = scriptedServer();
     const session = await join(server);

@@ -5,6 +5,9 @@ import type { HeardWord } from './types';
 const OPEN_SECONDS = 0.15;
 /** How far a word and its announcement may be apart, one being text of the model, the other the server's plan. */
 const SAME_WORD_SECONDS = 2;
+/** Some minutes of talk, which is more than a blocked loudspeaker keeps anybody waiting for. */
+const MAX_WORDS = 1000;
+const MAX_CHARS = 1000;
 
 interface Word {
   text: string;
@@ -33,16 +36,17 @@ export class Captions {
       else if (this.#open) {
         this.#open.text += piece;
         this.#open.lastTime = time;
+        if (this.#open.text.length > MAX_CHARS) this.#close();
       } else {
         this.#open = { text: piece, time, lastTime: time, complete: false };
-        this.#words.push(this.#open);
+        pushBounded(this.#words, this.#open);
       }
     }
   }
 
   /** A word the model was made to say begins. */
   sayWord(event: SayWordEvent): void {
-    this.#announced.push(event);
+    pushBounded(this.#announced, event);
   }
 
   /** Gives what is heard by `now`, in seconds on the reply's clock, of which all up to `received` have come. */
@@ -75,6 +79,12 @@ export class Captions {
     this.#announced = this.#announced.slice(index + 1).filter((event) => event.time > time - SAME_WORD_SECONDS);
     return id;
   }
+}
+
+/** The oldest goes first: a server may say more than is ever heard. */
+function pushBounded<T>(list: T[], item: T): void {
+  list.push(item);
+  if (list.length > MAX_WORDS) list.shift();
 }
 
 /** Text of the model has other blanks and capitals than what it was given. */

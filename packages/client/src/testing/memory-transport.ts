@@ -8,6 +8,7 @@ export class MemoryTransport implements Transport {
   #connection: PeerConnection | undefined;
   /** Bytes handed to `send` in this turn. */
   #sending = 0;
+  #ended = false;
 
   constructor(server: Pick<ScriptedServer, 'accept'>) {
     this.#server = server;
@@ -20,7 +21,7 @@ export class MemoryTransport implements Transport {
   open(url: string, handlers: TransportHandlers): void {
     this.#handlers = handlers;
     queueMicrotask(() => {
-      if (!this.#handlers) return;
+      if (this.#ended) return;
       this.#connection = this.#server.accept(url, {
         // A copy each way: over a network nobody shares memory.
         send: (data) => queueMicrotask(() => this.#handlers?.message(copy(data))),
@@ -54,6 +55,8 @@ export class MemoryTransport implements Transport {
   #end(close: TransportClose, now = false): void {
     const handlers = this.#handlers;
     if (now) this.#handlers = undefined;
+    if (this.#ended) return;
+    this.#ended = true;
     queueMicrotask(() => {
       this.#handlers = undefined;
       handlers?.close(close);
