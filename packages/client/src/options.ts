@@ -1,4 +1,12 @@
-import { type ChatParameters, chatQuery, type DialectName, dialects, FRAME_MS, SAMPLE_RATE } from '@moshi/protocol';
+import {
+  type ChatParameters,
+  chatQuery,
+  type Dialect,
+  type DialectName,
+  dialects,
+  FRAME_MS,
+  SAMPLE_RATE,
+} from '@moshi/protocol';
 import type { AudioOptions } from './audio/types';
 import type { CodecFactory } from './codec/types';
 import { browserNetwork, type NetworkMonitor } from './connection/network';
@@ -104,10 +112,7 @@ export function resolveOptions(
   sound = new SoundLoader(noSound),
 ): ResolvedOptions {
   const dialect = options.dialect ?? 'auto';
-  if (dialect !== 'auto' && !Object.hasOwn(dialects, dialect)) {
-    throw bad(`dialect '${dialect}' is none of auto, ${Object.keys(dialects).join(', ')}`);
-  }
-  const known = dialects[dialect === 'auto' ? 'moshi' : dialect];
+  const known = knownDialect(dialect);
   const url = resolveEndpoint(address, known);
   for (const [name, value] of queryOf(dialect, options)) url.searchParams.set(name, value);
   const longest = Math.max(...Object.values(dialects).map((each) => each.defaultHandshakeTimeoutMs));
@@ -143,6 +148,13 @@ export function resolveOptions(
     audio: options.audio ?? {},
     pageSamples: (opus.frameMs / 1000) * SAMPLE_RATE * opus.packetsPerPage,
   };
+}
+
+/** The family that an address is made for. Throws {@link MoshiError} `bad-option`. */
+export function knownDialect(name: DialectName | 'auto'): Dialect {
+  if (name === 'auto') return dialects.moshi;
+  if (Object.hasOwn(dialects, name)) return dialects[name];
+  throw bad(`dialect '${name}' is none of auto, ${Object.keys(dialects).join(', ')}`);
 }
 
 /** Where only an address is looked at, and for callers who forgot what the types ask for. */

@@ -1,8 +1,7 @@
-import { dialects } from '@moshi/protocol';
 import { displayUrl, resolveEndpoint } from './endpoint';
 import { MoshiError } from './errors';
 import { type HttpAnswer, httpGet } from './http';
-import type { ConnectOptions } from './options';
+import { type ConnectOptions, knownDialect } from './options';
 
 /** A voice of a server. */
 export interface Voice {
@@ -36,11 +35,8 @@ const NO_ROUTE = new Set([404, 405, 426, 501]);
  */
 export async function listVoices(url: string | URL, options: ListVoicesOptions = {}): Promise<Voice[]> {
   const { dialect = 'auto', timeoutMs = 10_000 } = options;
-  if (dialect !== 'auto' && !Object.hasOwn(dialects, dialect)) {
-    throw new MoshiError('bad-option', `dialect '${dialect}' is none of auto, ${Object.keys(dialects).join(', ')}`);
-  }
   if (!(timeoutMs >= 0)) throw new MoshiError('bad-option', `timeoutMs must be a number of ms, not ${timeoutMs}`);
-  const address = voicesAddress(resolveEndpoint(url, dialects[dialect === 'auto' ? 'moshi' : dialect]));
+  const address = voicesAddress(resolveEndpoint(url, knownDialect(dialect)));
   const answer = await httpGet(address, { ...options, timeoutMs });
   if (answer.status === 200 && /\bjson\b/.test(answer.type)) return readVoices(answer, address);
   if (answer.status !== 200 && !NO_ROUTE.has(answer.status)) {

@@ -1,10 +1,8 @@
+import { HIGHEST_HZ, LOWEST_HZ } from './bands';
 import { loudness } from './loudness';
 
 /** What one look at the spectrum is made of: about 40 ms at 24 kHz. */
 const WINDOW = 1024;
-/** Bands of the spectrum cover these. */
-const LOWEST_HZ = 100;
-const HIGHEST_HZ = 8000;
 /** 0 and 255 of a band, as in browsers. */
 const QUIETEST_DB = -100;
 const LOUDEST_DB = -30;

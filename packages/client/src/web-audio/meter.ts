@@ -1,7 +1,6 @@
+import { HIGHEST_HZ, LOWEST_HZ } from '../audio/bands';
 import { loudness } from '../audio/loudness';
 
-const LOWEST_HZ = 100;
-const HIGHEST_HZ = 8000;
 /** About 20 ms of sound. */
 const LEVEL_SAMPLES = 1024;
 
