@@ -13,7 +13,7 @@ export interface UserStreamHost {
 
 /**
  * The user's sound on one connection: one Ogg Opus stream, whose headers stock servers must not see twice. An encoder that
- * breaks down is replaced by another on the same stream, unless it never worked.
+ * breaks down is replaced by another on the same stream, until two in a row never worked.
  */
 export class UserStream {
   readonly #factory: CodecFactory | false;
@@ -29,6 +29,8 @@ export class UserStream {
   #pageSamples = 0;
   #host: UserStreamHost | undefined;
   #freed = false;
+  /** The encoder before this one never gave a packet. */
+  #wasVain = false;
 
   private constructor(factory: CodecFactory | false, options: ResolvedOptions['opus']) {
     this.#factory = factory;
@@ -115,8 +117,10 @@ export class UserStream {
         current = false;
         this.#encoder?.free();
         this.#encoder = undefined;
-        this.#host?.failed(error, !worked);
-        if (worked) void this.#replace();
+        const final = this.#wasVain && !worked;
+        this.#wasVain = !worked;
+        this.#host?.failed(error, final);
+        if (!final) void this.#replace();
       },
     };
     const encoder = await this.#factory.createEncoder(this.#options, sink);

@@ -89,11 +89,32 @@ describe('UserStream', () => {
     expect(packets(pages)).toHaveLength(6);
   });
 
-  it('gives up on an encoder that never worked, or gives what is no packet', async () => {
-    const { user, encoders, failures } = await stream();
+  it('forgives an encoder that broke down before it was needed: browsers take idle ones back', async () => {
+    const { user, encoders, pages, failures, woken } = await stream();
+    encoders.made[0]!.sink.failed(new Error('reclaimed'));
+    await expect.poll(woken).toBe(1);
+    user.write(page(1, 2));
+    encoders.made[1]!.give();
+    expect(packets(pages).slice(2)).toEqual([1, 2]);
+    // One that works is a reason for hope.
+    encoders.made[1]!.sink.failed(new Error('reclaimed'));
+    await expect.poll(woken).toBe(2);
+    encoders.made[2]!.sink.failed(new Error('reclaimed'));
+    await expect.poll(woken).toBe(3);
+    expect(failures).toEqual(Array(3).fill(['reclaimed', false]));
+  });
+
+  it('gives up when two in a row never worked, or give what is no packet', async () => {
+    const { user, encoders, failures, woken } = await stream();
     encoders.made[0]!.sink.failed(new Error('no codec'));
-    expect(failures).toEqual([['no codec', true]]);
+    await expect.poll(woken).toBe(1);
+    encoders.made[1]!.sink.failed(new Error('no codec'));
+    expect(failures).toEqual([
+      ['no codec', false],
+      ['no codec', true],
+    ]);
     expect(user.ready).toBe(false);
+    expect(encoders.made).toHaveLength(2);
     const other = await stream();
     other.user.write(page(1, 2));
     other.encoders.made[0]!.frames.length = 0;

@@ -19,7 +19,7 @@ const TEST_LOUDNESS = 0.3;
 const verdicts = new Map<string, Promise<boolean>>();
 
 /**
- * The browser's encoder where it is good, else WebAssembly, also for the rest of a call in which the browser's breaks down.
+ * The browser's encoder where it is good, else WebAssembly, also on the rest of a connection on which the browser's breaks down.
  * `encoder` `webcodecs` insists on it, `wasm` never takes it. Sound is always decoded by WebAssembly.
  */
 export function browserCodecs(encoder: NonNullable<AudioOptions['encoder']> = 'auto'): CodecFactory {
