@@ -144,6 +144,52 @@ describe('in a browser', () => {
     expect(lost).toMatchObject([{ code: 'device-lost', message: expect.stringContaining('Headset') }]);
   });
 
+  it('a loudspeaker that cannot be chosen leaves nothing connected, and the default one plays on', async () => {
+    const paths = new Set<object>();
+    class Output extends FakeNode {
+      override connect = (to: object) => {
+        paths.add(to);
+        return to;
+      };
+      override disconnect = (to?: object) => void (to ? paths.delete(to) : paths.clear());
+    }
+    class Element {
+      static made: Element[] = [];
+      srcObject: object | null = null;
+      paused = false;
+      constructor() {
+        Element.made.push(this);
+      }
+      setSinkId = async () => {};
+      play = () => Promise.reject(new DOMException('a click first', 'NotAllowedError'));
+      pause = () => {
+        this.paused = true;
+      };
+    }
+    vi.stubGlobal('AnalyserNode', Output);
+    vi.stubGlobal('Audio', Element);
+    const stream = class extends FakeNode {
+      stream = {};
+    };
+    vi.stubGlobal('MediaStreamAudioDestinationNode', stream);
+    vi.stubGlobal(
+      'AudioContext',
+      class extends FakeContext {
+        override state = 'running';
+      },
+    );
+    const sink: OutputSink = { status: () => {}, state: () => {}, lost: () => {} };
+    const port = await openAudio({})!.openOutput({ volume: 1, playout: {} }, sink);
+    for (let i = 0; i < 2; i++)
+      await expect(port.setDevice('headphones')).rejects.toMatchObject({ name: 'MoshiError' });
+    expect([...paths].filter((path) => path instanceof stream)).toEqual([]);
+    expect(paths).toContain(contexts[0]!.destination);
+    expect(Element.made).toMatchObject([
+      { srcObject: null, paused: true },
+      { srcObject: null, paused: true },
+    ]);
+  });
+
   it('a loudspeaker that goes away is told of once, however often the devices change', async () => {
     devices = [{ deviceId: 'headphones', label: 'Headphones', kind: 'audiooutput' }];
     vi.stubGlobal(

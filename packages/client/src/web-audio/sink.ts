@@ -49,9 +49,14 @@ export class Sink {
     this.#stream = new MediaStreamAudioDestinationNode(this.#context);
     this.#node.connect(this.#stream);
     element.srcObject = this.#stream.stream;
-    await element.play();
-    this.#node.disconnect(this.#context.destination);
     this.#element = element;
+    try {
+      await element.play();
+    } catch (cause) {
+      this.#closeElement();
+      throw cause;
+    }
+    this.#node.disconnect(this.#context.destination);
   }
 
   #closeElement(): void {
