@@ -121,17 +121,27 @@ describe('a speaker', () => {
     expect(speaker.playout.missedMs).toBeGreaterThan(150);
   });
 
-  it('that is blocked plays after resume', async () => {
+  it('that is blocked plays after resume; what the model said meanwhile is not heard, nor told of', async () => {
     const audio = fakeAudio();
-    const { speaker, speak, states } = setUp(audio);
+    const { speaker, speak, states, words, emit } = setUp(audio);
     audio.blockAutoplay();
     await speaker.start();
     await audio.advance(10);
     expect(speaker.state).toEqual({ status: 'blocked' });
-    await speaker.resume();
+    emit('text', { text: ' Good morning. ', time: 0.2 });
+    emit('say-word', { id: 1, word: 'Good', time: 0.2 });
     await speak(tone(200, 0.5));
+    await speaker.resume();
+    emit('text', { text: ' Good evening. ', time: 0.6 });
+    await speak(tone(200, 0.5));
+    expect(audio.heard.subarray(0, 12_000).every((sample) => sample === 0)).toBe(true);
     expect(loudness(audio.heard)).toBeGreaterThan(0.1);
+    expect(speaker.playout.playedSeconds).toBeLessThan(0.6);
     expect(states.at(-1)).toBe('playing');
+    expect(words).toEqual([
+      { text: 'Good', time: 0.6 },
+      { text: 'evening.', time: 0.6 },
+    ]);
   });
 
   it('changes the volume and the device while it plays', async () => {

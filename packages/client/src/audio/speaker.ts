@@ -161,18 +161,23 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
 
   /** The model's text. */
   read(event: TextEvent): void {
-    if (this.#port) this.#captions.text(event);
+    if (this.#isHeard) this.#captions.text(event);
   }
 
   /** A word the model was made to say. */
   announce(event: SayWordEvent): void {
-    if (this.#port) this.#captions.sayWord(event);
+    if (this.#isHeard) this.#captions.sayWord(event);
   }
 
   /** The session is over: lets go of the device for good. */
   end(): Promise<void> {
     this.#ended = true;
     return this.stop();
+  }
+
+  /** What comes while it is blocked, or interrupted, is left out. */
+  get #isHeard(): boolean {
+    return this.#port !== undefined && this.#state.status === 'playing';
   }
 
   async #open(options: SpeakerOptions): Promise<void> {

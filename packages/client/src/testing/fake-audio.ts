@@ -41,7 +41,7 @@ export interface FakeAudio extends AudioPlatform {
   deny(): void;
   /** The user allows it again. */
   allow(): void;
-  /** Loudspeakers opened from here on are silent until `resume` is called on them, as where a browser wants a click first. */
+  /** Loudspeakers opened from here on leave out what comes until `resume` is called on them, as where a browser wants a click first. */
   blockAutoplay(): void;
 }
 

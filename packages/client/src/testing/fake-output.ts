@@ -65,8 +65,9 @@ export class FakeOutput implements OutputPort {
     this.#tell();
   }
 
+  /** What comes while it is blocked is left out, as in a browser. */
   push(pcm: Float32Array, time: number): void {
-    this.#playout.push(pcm, time, this.#machine.nowMs());
+    if (!this.#blocked) this.#playout.push(pcm, time, this.#machine.nowMs());
   }
 
   clear(): void {
