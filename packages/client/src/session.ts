@@ -186,8 +186,9 @@ export class Session extends EventEmitter<SessionEvents> {
   }
 
   /**
-   * Takes back the text with this number (as `say-start` told it), or all texts; a word on its way is finished. Throws
-   * `unsupported` when the server did not announce `say`, `closed` when the session is not ready. So does `interrupt`.
+   * Takes back the text of this session with this number (as `say-start` told it), or all texts; a word on its way is finished.
+   * Throws `bad-option` for another number, `unsupported` when the server did not announce `say`, `closed` when the session is
+   * not ready. So does `interrupt`.
    */
   cancelSay(id?: number): void {
     this.#speech.cancel(id);

@@ -76,8 +76,11 @@ export class Speech {
     return { id, done: announced ? this.#follow(id, text, signal) : Promise.resolve({ text, completed: true }) };
   }
 
-  /** Takes back one text, or all of them. Throws `unsupported` or `closed`. */
+  /** Takes back one text, or all of them. Throws `bad-option`, `unsupported` or `closed`. */
   cancel(id?: number): void {
+    if (id !== undefined && !(Number.isSafeInteger(id) && id >= 0)) {
+      throw new MoshiError('bad-option', `cancelSay takes the number of a text of this session, not ${id}`);
+    }
     this.#ask('take texts back', sayEvent(id === undefined ? { name: 'say-cancel' } : { name: 'say-cancel', id }));
   }
 

@@ -125,6 +125,15 @@ describe('taking back', () => {
     expect(() => session.interrupt()).toThrow(expect.objectContaining({ code: 'closed' }));
   });
 
+  it('of what is no text of this session is refused: it would be all of them', async () => {
+    const { transport, session } = await fakeSession({}, announced);
+    for (const wrong of [Number.NaN, null, '1', -1, 1.5]) {
+      expect(() => session.cancelSay(wrong as number)).toThrow(expect.objectContaining({ code: 'bad-option' }));
+    }
+    expect(transport.sent).toEqual([]);
+    transport.hangUp();
+  });
+
   it('comes with the signal, once, and what was spoken is told', async () => {
     const { transport, session } = await fakeSession({}, announced);
     const controller = new AbortController();

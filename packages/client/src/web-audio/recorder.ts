@@ -101,7 +101,7 @@ class WebRecording implements Recording {
     const file = new Uint8Array(header.length + 4 * this.#samples);
     file.set(header);
     let at = header.length;
-    for (const part of this.#parts) {
+    for (const part of this.#parts.splice(0)) {
       file.set(part, at);
       at += part.length;
     }
