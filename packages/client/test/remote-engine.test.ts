@@ -231,6 +231,8 @@ describe('a remote session', () => {
     await closing;
     await session.close();
     session.push(new Float32Array(1920));
+    session.cancelSay?.();
+    session.interrupt?.();
     await session.reset();
     expect(log).toEqual([]);
     expect(server.peers).toHaveLength(1);

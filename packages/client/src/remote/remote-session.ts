@@ -132,7 +132,9 @@ export class RemoteSession
     };
     if (extensions.has('say') || forceSay) {
       this.say = (text, options) => this.#say(text, options);
-      this.cancelSay = (id) => this.#texts.cancel(id);
+      this.cancelSay = (id) => {
+        if (!this.#closing) this.#texts.cancel(id);
+      };
     }
     if (extensions.has('say')) this.interrupt = telling(() => this.#session.interrupt());
     if (!extensions.has('control')) return;
