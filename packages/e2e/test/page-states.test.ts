@@ -12,6 +12,9 @@ const looks: readonly Look[] = [
   { width: 390, height: 844, theme: 'dark' },
   { width: 320, height: 640, theme: 'light' },
   { width: 1280, height: 800, theme: 'dark' },
+  // A phone on its side; a desk where text is four times as large.
+  { width: 844, height: 390, theme: 'light' },
+  { width: 320, height: 200, theme: 'dark' },
 ];
 
 let gallery: Gallery;
@@ -61,6 +64,11 @@ describeInChromium('the page', () => {
       // Nothing sticks out to the side.
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       expect({ size, width }).toEqual({ size, width: size.width });
+      // What stands still leaves room for what is read.
+      const still = await page.locator('.dock').evaluate((dock) => {
+        return getComputedStyle(dock).position === 'sticky' ? dock.clientHeight / innerHeight : 0;
+      });
+      expect({ size, covered: still > 0.4 }).toEqual({ size, covered: false });
     }
     expect({ complaints, elsewhere }).toEqual({ complaints: [], elsewhere: [] });
     await context.close();

@@ -7,11 +7,14 @@ export interface Trouble {
   readonly text: string;
 }
 
+/** Part of a link as it can be shown: what is not to be seen, or turns the text around it, is no part of any address. */
+const shown = (part: string) => `\u2068${part.slice(0, 60).replace(/\p{C}/gu, '\ufffd')}\u2069`;
+
 export const publishedServer = {
   unreadable: (worker: string) =>
-    `worker_addr=${worker.slice(0, 60)} is no address, so this is this page’s own server. Write it as host:port.`,
+    `worker_addr=${shown(worker)} is no address, so this is this page’s own server. Write it as host:port.`,
   scheme: (worker: string) =>
-    `worker_addr=${worker.slice(0, 60)} is not the address of a server, so this is this page’s own. Write it as host:port.`,
+    `worker_addr=${shown(worker)} is not the address of a server, so this is this page’s own. Write it as host:port.`,
   password: () => 'worker_addr holds a password, which does not belong into a link, so this is this page’s own server.',
   insecure: (host: string) =>
     `Browsers do not let a page of https talk with ws://${host}, so this is this page’s own server. Open the page over http, or give ${host} a certificate.`,

@@ -47,6 +47,11 @@ describe('the server a page talks with', () => {
     expect(address.foreignHost).toBeUndefined();
   });
 
+  it('shows of a bad link nothing that turns its words around', () => {
+    const { problem } = read(`http://localhost/?worker_addr=${encodeURIComponent('\u202egro.live\u0000 x')}`);
+    expect(problem).toMatch(/^worker_addr=\u2068\ufffdgro\.live\ufffd x\u2069 is no address/);
+  });
+
   it('gets the key only when it is the page’s own', () => {
     expect(read('http://localhost:8998/?key=k').key).toBe('k');
     expect(read('http://localhost:8998/?key=k&worker_addr=elsewhere:1').key).toBeUndefined();

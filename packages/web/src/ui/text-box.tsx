@@ -46,7 +46,7 @@ export function TextBox({ page }: { page: Page }) {
         autocomplete="off"
         maxLength={10_000}
         dir="auto"
-        placeholder={refused ? 'This server cannot be given texts to say' : 'Let Moshi say …'}
+        placeholder={refused ? 'This server says no texts' : 'Let Moshi say …'}
         disabled={disabled}
         // What is disabled loses the keyboard's focus, and a call on its way is soon there.
         readOnly={!ready}
