@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Page } from '../state/page';
 import { Icon } from './icons';
 
@@ -15,10 +15,10 @@ export function TextBox({ page }: { page: Page }) {
   const disabled = refused || (name === 'idle' && !ready);
   const typing = call.since.value !== undefined && call.mode.value === 'text';
   const wanted = address.textMode ? !disabled : typing;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (wanted) input.current?.focus();
   }, [wanted]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (name === 'live' && first.current) input.current!.value = '';
     if (name === 'live' || name === 'idle') first.current = false;
   }, [name]);
