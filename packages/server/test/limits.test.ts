@@ -170,15 +170,13 @@ describe('time', () => {
 
   it('without audio does not count while the server itself does not read', async () => {
     const engine = new FakeEngine({ auto: false, script: (_, input) => ({ pcm: input }) });
-    const server = await serve({ engine, limits: { idleMs: 200, bufferedInputMs: 80, pingMs: 50 } });
+    const server = await serve({ engine, limits: { idleMs: 200, bufferedInputMs: 80 } });
     const bytes = Buffer.concat(await oggOpus(tone(5, 300)));
     const client = await Client.ready(server);
     client.audio(bytes);
     const fake = engine.opened[0]!;
     await until(() => fake.queued > 0);
-    let pings = 0;
-    client.socket.on('ping', () => pings++);
-    await until(() => pings === 10);
+    await new Promise((resolve) => setTimeout(resolve, 600));
     expect(client.of('error')).toEqual([]);
     for (let i = 0; i < 5; i++) {
       await until(() => fake.queued > 0);
@@ -196,7 +194,7 @@ describe('time', () => {
   });
 
   it('runs out for peers that answer no ping, live or waiting', async () => {
-    const server = await serve({ engine: loopbackEngine({ slots: 1 }), limits: { pingMs: 50 } });
+    const server = await serve({ engine: loopbackEngine({ slots: 1 }), limits: { pingMs: 400 } });
     const sessions = [nextSession(server)];
     const dead = await Client.ready(server, '', { autoPong: false });
     sessions.push(nextSession(server));
@@ -208,7 +206,7 @@ describe('time', () => {
     expect(await dead.closed).toMatchObject({ code: 1006 });
     expect(await deadInLine.closed).toMatchObject({ code: 1006 });
     for (const session of sessions) expect((await session).state.name).toBe('closed');
-    await until(() => payloads.length > 5);
+    await until(() => payloads.length > 2);
     expect(new Set(payloads)).toEqual(new Set(['']));
     expect(next.socket.readyState).toBe(next.socket.OPEN);
   });

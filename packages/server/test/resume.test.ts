@@ -263,11 +263,12 @@ describe('while nobody is there', () => {
     const server = await keeping({ resumeMs: 100 });
     const started = nextSession(server);
     const client = await talked(server, 2);
-    client.socket.terminate();
     const session = await started;
-    await state(session, 'detached');
     const next = await connected(server);
     expect((await next.next('event')).name).toBe('waiting');
+    const away = state(session, 'detached').then(() => server.readiness);
+    client.socket.terminate();
+    expect(await away).toMatchObject({ live: 1, waiting: 1 });
     await next.next('handshake');
     expect(session.state).toMatchObject({ name: 'closed', code: 1006 });
   });
