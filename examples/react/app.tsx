@@ -12,7 +12,7 @@ export function Talk({ url, options }: { readonly url: string; readonly options?
         {moshi.status === 'waiting' && moshi.position ? `in line, place ${moshi.position}` : moshi.status}
         {moshi.error && `: ${moshi.error.message}`}
       </p>
-      <p aria-live="polite">{moshi.words.join(' ')}</p>
+      <p>{moshi.words.join(' ')}</p>
       <Level moshi={moshi} />
       <button type="button" aria-pressed={moshi.muted} onClick={() => moshi.mute(!moshi.muted)}>
         Mute

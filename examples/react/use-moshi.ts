@@ -74,7 +74,10 @@ export function useMoshi(url: string | undefined, options: ConnectOptions = {}):
     mute: (muted) => session?.microphone.setMuted(muted),
     interrupt: () => session?.interrupt(),
     say: (text) => {
-      session?.say(text).catch((error) => setConversation((before) => ({ ...before, error })));
+      // The text may outlive its conversation: the next one has nothing to do with it.
+      session?.say(text).catch((error) => {
+        setConversation((before) => (before.session === session ? { ...before, error } : before));
+      });
     },
   };
 }
