@@ -213,6 +213,23 @@ describe('a client with extensions', () => {
     },
   );
 
+  it('is waited for no longer than a moment before it was ever heard: it may have taken back what it asked for', async () => {
+    const server = await keeping();
+    const kept = async (come: () => Promise<Client>) => {
+      const started = nextSession(server);
+      const client = await come();
+      client.socket.terminate();
+      const session = await started;
+      await state(session, 'detached');
+      const { until: end } = session.state as { until: number };
+      session.close();
+      await until(() => server.readiness.live === 0);
+      return end - Date.now();
+    };
+    expect(await kept(() => ready(server))).toBeLessThanOrEqual(2000);
+    expect(await kept(() => talked(server, 1))).toBeGreaterThan(20_000);
+  });
+
   it('is not kept while it waits, nor where the server keeps nobody', async () => {
     const server = await keeping();
     await ready(server);

@@ -365,7 +365,7 @@ export class ChatSession extends EventEmitter<ServerSessionEvents> implements Se
       token: () => resumption.offer(this),
       confirmed: () => resumption.confirm(this),
       away: (until) => {
-        this.#log('info', 'connection lost, keeping the conversation', { ms: limits.resumeMs });
+        this.#log('info', 'connection lost, keeping the conversation', { ms: until - Date.now() });
         this.#away = { name: 'detached', until };
         this.emit('state', this.#away);
       },

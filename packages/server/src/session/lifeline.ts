@@ -17,6 +17,8 @@ export interface LifelineHost extends Omit<LinkHandlers, 'closed'> {
   closed(end: SessionEnd, expired: boolean): void;
 }
 
+/** Milliseconds a client is waited for that never sent anything: most have taken back what they asked for, and know no token. */
+const UNHEARD_MS = 2000;
 /** Message type of audio, by which the other messages are told. */
 const AUDIO = 1;
 
@@ -31,6 +33,8 @@ export class Lifeline {
   #link: Link | undefined;
   /** The handshake is out: messages count. */
   #open = false;
+  /** The client has sent something since then. */
+  #heard = false;
   #taken = 0;
   #reads = true;
   #unconfirmed = false;
@@ -119,6 +123,7 @@ export class Lifeline {
       ...this.#host,
       message: (data, isBinary) => {
         if (this.#ended) return;
+        this.#heard ||= this.#open;
         if (this.#unconfirmed) this.#host.confirmed();
         this.#unconfirmed = false;
         if (isBinary && data[0] !== AUDIO) this.#taken++;
@@ -136,8 +141,9 @@ export class Lifeline {
       return;
     }
     const { resumeMs } = this.#limits;
-    this.#grace = setTimeout(() => this.#host.closed({ code: 1006, reason: end.reason }, true), resumeMs);
-    this.#host.away(Date.now() + resumeMs);
+    const ms = this.#heard ? resumeMs : Math.min(resumeMs, UNHEARD_MS);
+    this.#grace = setTimeout(() => this.#host.closed({ code: 1006, reason: end.reason }, true), ms);
+    this.#host.away(Date.now() + ms);
   }
 
   #offer(): void {
