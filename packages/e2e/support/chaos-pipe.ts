@@ -4,6 +4,10 @@ import type { Socket } from 'node:net';
 export interface Faults {
   latencyMs: number;
   jitterMs: number;
+  /** So much later come pieces that take a detour. */
+  detourMs: number;
+  /** How many of them do: 0 to 1. */
+  detourShare: number;
   /** 0: no limit. */
   bytesPerSecond: number;
   /** 0: no limit. */
@@ -29,7 +33,6 @@ export class ChaosPipe {
   readonly #delivered: () => void;
   readonly #queue: Parcel[] = [];
   #queuedBytes = 0;
-  #lastDue = 0;
   #blockedUntil = 0;
   #held = false;
   #timer: NodeJS.Timeout | undefined;
@@ -64,11 +67,11 @@ export class ChaosPipe {
   }
 
   #take(bytes: Buffer | undefined): void {
-    const { latencyMs, jitterMs } = this.#faults;
-    const due = performance.now() + latencyMs + this.#chance() * jitterMs;
-    // What was sent later does not come earlier.
-    this.#lastDue = Math.max(this.#lastDue, due);
-    this.#queue.push({ bytes, due: this.#lastDue });
+    const { latencyMs, jitterMs, detourMs, detourShare } = this.#faults;
+    const detour = detourMs > 0 && this.#chance() < detourShare ? detourMs : 0;
+    const due = performance.now() + latencyMs + this.#chance() * jitterMs + detour;
+    // What was sent later may be due earlier: as with TCP, it is not handed out before its turn.
+    this.#queue.push({ bytes, due });
     this.#queuedBytes += bytes?.length ?? 0;
     if (this.#queuedBytes > MAX_QUEUED_BYTES) this.#from.pause();
     this.pump();

@@ -14,6 +14,11 @@ export interface Chaos {
   readonly connections: number;
   /** Everything comes so much later, and up to `jitterMs` more, in order. */
   latency(ms: number, jitterMs?: number): void;
+  /**
+   * A share of the pieces (0 to 1) takes a way that is so much longer, and those sent after them overtake them. TCP hands out
+   * nothing before its turn: the program at the end sees nothing for a while, and then all of it at once. 0 ms ends it.
+   */
+  reorder(ms: number, share?: number): void;
   /** Bytes a second in each direction; 0 is no limit. */
   rate(bytesPerSecond: number): void;
   /** Nothing comes for so long; then all of it at once. */
@@ -40,7 +45,15 @@ interface Link {
 
 /** Stands between clients and a server on this machine as a bad network does. Bytes of one connection are never reordered: TCP does not. */
 export async function chaosProxy(target: { port: number; host?: string }): Promise<Chaos> {
-  const faults: Faults = { latencyMs: 0, jitterMs: 0, bytesPerSecond: 0, splitBytes: 0, hole: false };
+  const faults: Faults = {
+    latencyMs: 0,
+    jitterMs: 0,
+    detourMs: 0,
+    detourShare: 0,
+    bytesPerSecond: 0,
+    splitBytes: 0,
+    hole: false,
+  };
   const links = new Set<Link>();
   let held: Link[] = [];
   let taken = 0;
@@ -96,6 +109,9 @@ export async function chaosProxy(target: { port: number; host?: string }): Promi
     },
     latency(ms, jitterMs = 0) {
       Object.assign(faults, { latencyMs: ms, jitterMs });
+    },
+    reorder(ms, share = 0.2) {
+      Object.assign(faults, { detourMs: ms, detourShare: share });
     },
     rate(bytesPerSecond) {
       faults.bytesPerSecond = bytesPerSecond;

@@ -53,8 +53,9 @@ describe('the chaos proxy', () => {
     expect(chaos.connections).toBe(1);
   });
 
-  it('delivers in order and whole through delay, jitter, a slow line and small pieces', async () => {
+  it('delivers in order and whole through delay, jitter, detours, a slow line and small pieces', async () => {
     chaos.latency(5, 20);
+    chaos.reorder(30);
     chaos.rate(200_000);
     chaos.split(700);
     const client = await dial();
@@ -63,6 +64,58 @@ describe('the chaos proxy', () => {
     await until(() => text(client).length === sent.length);
     expect(text(client)).toBe(sent);
     expect(client.chunks.length).toBeGreaterThan(sent.length / 700);
+  });
+
+  // How late at most is the pipe's business, whose test has a clock of its own.
+  it.each([
+    ['its delay', () => chaos.latency(40), Math.min],
+    ['jitter', () => chaos.latency(0, 500), Math.max],
+    ['detours', () => chaos.reorder(40, 1), Math.min],
+  ])('is late both ways by %s', async (_, worsen, most) => {
+    worsen();
+    const client = await dial();
+    await until(() => peers.length === 1);
+    const heardAt: number[] = [];
+    peers[0]!.on('data', () => heardAt.push(performance.now()));
+    const rounds: { up: number; down: number }[] = [];
+    for (let n = 1; n <= 3; n++) {
+      const said = performance.now();
+      client.socket.write('x');
+      await until(() => text(client).length === n);
+      rounds.push({ up: heardAt[n - 1]! - said, down: performance.now() - heardAt[n - 1]! });
+    }
+    expect(most(...rounds.map(({ up }) => up))).toBeGreaterThanOrEqual(40);
+    expect(most(...rounds.map(({ down }) => down))).toBeGreaterThanOrEqual(40);
+  });
+
+  it.each(['up', 'down'] as const)('passes no more %s than its rate', async (side) => {
+    const client = await dial();
+    await until(() => peers.length === 1);
+    peers[0]!.unpipe();
+    const [source, target] = side === 'up' ? [client.socket, peers[0]!] : [peers[0]!, client.socket];
+    let count = 0;
+    target.on('data', (bytes) => {
+      count += bytes.length;
+    });
+    target.resume();
+    chaos.rate(20_000);
+    const begun = performance.now();
+    source.write(Buffer.alloc(4000));
+    await until(() => count === 4000);
+    // The first 20 ms of it pass at once.
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(180);
+  });
+
+  it('is as it was when its faults are over', async () => {
+    chaos.latency(60_000, 60_000);
+    chaos.reorder(60_000, 1);
+    chaos.rate(1);
+    chaos.latency(0);
+    chaos.reorder(0);
+    chaos.rate(0);
+    const client = await dial();
+    client.socket.write('hello');
+    await until(() => text(client) === 'hello');
   });
 
   it('keeps everything back during a stall, on the side asked for', async () => {
