@@ -69,9 +69,10 @@ describe('#platform of workerd', () => {
   class Upgraded extends EventTarget {
     readonly sent: Uint8Array[] = [];
     readonly closed: unknown[][] = [];
-    accepted = false;
+    binaryType = 'blob';
+    accepted: string | undefined;
     accept() {
-      this.accepted = true;
+      this.accepted = this.binaryType;
     }
     send(bytes: Uint8Array) {
       this.sent.push(bytes);
@@ -100,7 +101,8 @@ describe('#platform of workerd', () => {
     socket.onclose = (event: { code: number }) => seen.push(event.code);
     await settled();
     expect(asked[0]).toMatchObject(['https://a/b?c=1', { headers: { 'x-key': '1', upgrade: 'websocket' } }]);
-    expect(upgraded.accepted).toBe(true);
+    // Messages that come before are of the other kind.
+    expect(upgraded.accepted).toBe('arraybuffer');
     upgraded.dispatchEvent(Object.assign(new Event('message'), { data: 'hello' }));
     socket.send(new Uint8Array([1]));
     socket.close(1000, 'bye');
@@ -124,12 +126,24 @@ describe('#platform of workerd', () => {
   });
 
   it('tells why it was refused', async () => {
-    answer({ status: 403, webSocket: null, text: async () => 'not from there' });
-    const socket = workerd.openWebSocket('ws://a');
+    answer(new Response('not from there', { status: 403 }));
     const refused = vi.fn();
-    workerd.onRefused(socket, refused);
-    await settled();
-    expect(refused).toHaveBeenCalledWith({ status: 403, text: 'not from there' });
+    workerd.onRefused(workerd.openWebSocket('ws://a'), refused);
+    await vi.waitFor(() => expect(refused).toHaveBeenCalledWith({ status: 403, text: 'not from there' }));
+  });
+
+  it('reads no more of a refusal than is told', async () => {
+    const cancelled = vi.fn();
+    const pull = vi.fn((stream: ReadableStreamDefaultController) =>
+      stream.enqueue(new TextEncoder().encode('no! '.repeat(100))),
+    );
+    const endless = new ReadableStream({ pull, cancel: cancelled });
+    answer(new Response(endless, { status: 403 }));
+    const refused = vi.fn();
+    workerd.onRefused(workerd.openWebSocket('ws://a'), refused);
+    await vi.waitFor(() => expect(refused).toHaveBeenCalledWith({ status: 403, text: 'no! '.repeat(256) }));
+    expect(cancelled).toHaveBeenCalled();
+    expect(pull.mock.calls.length).toBeLessThan(10);
   });
 
   it('ends as any socket does when nobody answers, or it is closed before', async () => {

@@ -60,8 +60,7 @@ class FetchedWebSocket implements WebSocketLike {
     const response = await fetch(url, { headers: { ...headers, upgrade: 'websocket' }, signal: this.#gone.signal });
     const { webSocket } = response as Response & { webSocket?: WorkerSocket | null };
     if (!webSocket) {
-      const text = (await response.text()).slice(0, MAX_REFUSAL_CHARS);
-      this.onrefused?.({ status: response.status, text });
+      this.onrefused?.({ status: response.status, text: await beginning(response) });
       return;
     }
     webSocket.addEventListener('message', (event: { data: unknown }) => this.onmessage?.(event));
@@ -76,4 +75,18 @@ class FetchedWebSocket implements WebSocketLike {
     this.#socket = webSocket;
     this.onopen?.({});
   }
+}
+
+/** What a refusal says first: it may be long, or never end. */
+async function beginning({ body }: Response): Promise<string> {
+  const reader = body?.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  while (reader && text.length < MAX_REFUSAL_CHARS) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    text += decoder.decode(value, { stream: true });
+  }
+  await reader?.cancel();
+  return text.slice(0, MAX_REFUSAL_CHARS);
 }
