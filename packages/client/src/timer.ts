@@ -8,3 +8,8 @@ export const LONGEST_MS = 2 ** 31 - 1;
 export function startTimer(callback: () => void, ms: number): Timer | undefined {
   return ms > 0 && ms <= LONGEST_MS ? setTimeout(callback, ms) : undefined;
 }
+
+/** Resolves after so many milliseconds. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

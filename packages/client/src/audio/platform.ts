@@ -51,6 +51,8 @@ export interface OutputSink {
   /** About every 50 ms while it is open, and at each change of `state`. */
   status(status: OutputStatus): void;
   state(state: 'playing' | 'blocked' | 'interrupted'): void;
+  /** Which device it is, where that is found out only later. */
+  device?(device: AudioDevice | undefined): void;
   lost(error: MoshiError): void;
 }
 

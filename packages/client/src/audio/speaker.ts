@@ -192,6 +192,9 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
         early = state;
         if (port && port === this.#port) this.#become(state);
       },
+      device: (device) => {
+        if (port && port === this.#port) this.#setDevice(device);
+      },
       lost: (error) => port && port === this.#port && void this.#onLost(error),
     };
     port = await this.#platform.openOutput({ deviceId, volume, playout }, sink);

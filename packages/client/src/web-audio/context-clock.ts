@@ -14,7 +14,7 @@ export class ContextClock {
 
   /** When the sample at this second of the context leaves the loudspeaker. */
   heardAt(seconds: number): number {
-    const { contextTime, performanceTime } = this.#context.getOutputTimestamp?.() ?? {};
+    const { contextTime, performanceTime } = (this.#mayAsk && this.#context.getOutputTimestamp?.()) || {};
     const offset =
       contextTime && performanceTime
         ? performanceTime - contextTime * 1000
@@ -30,7 +30,16 @@ export class ContextClock {
     return this.heardAt(seconds) - this.#latencyMs;
   }
 
+  /**
+   * A context that has no latency of its own computes while the system waits (Firefox). Asked how late it is heard, it lets the
+   * page wait for the system in turn: with PulseAudio both may then stand still for a minute.
+   */
+  get #mayAsk(): boolean {
+    return this.#context.baseLatency !== 0;
+  }
+
   get #latencyMs(): number {
+    if (!this.#mayAsk) return 0;
     const { outputLatency, baseLatency } = this.#context;
     return 1000 * (outputLatency || baseLatency || 0);
   }

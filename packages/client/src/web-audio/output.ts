@@ -2,6 +2,7 @@ import { mediaError } from '../audio/media-errors';
 import type { OutputOptions, OutputPort, OutputSink } from '../audio/platform';
 import type { AudioDevice, AudioNodeLike } from '../audio/types';
 import { MoshiError } from '../errors';
+import { pause } from '../timer';
 import type { PlayoutCommand, PlayoutReport, PlayoutSetup } from '../worklets/messages';
 import { findOutput, onDevices } from './devices';
 import type { Graph, OpenGraph } from './graph';
@@ -10,6 +11,8 @@ import { Sink } from './sink';
 
 /** The volume follows in this time, so that it does not click. */
 const VOLUME_SECONDS = 0.015;
+/** Sound does not wait for a device's name longer: browsers may tell it only when somebody looks at the page. */
+const NAME_MS = 300;
 
 /** Opens the loudspeaker; it may be blocked at first. Rejects with {@link MoshiError}. */
 export async function openOutput(graph: Graph, options: OutputOptions, sink: OutputSink): Promise<OutputPort> {
@@ -98,7 +101,7 @@ class WebOutput implements OutputPort {
   async setDevice(deviceId: string | undefined): Promise<void> {
     await this.#sink.choose(deviceId);
     this.#deviceId = deviceId;
-    this.#device = await findOutput(deviceId);
+    await Promise.race([this.#nameDevice(), pause(NAME_MS)]);
   }
 
   resume(): Promise<void> {
@@ -119,6 +122,14 @@ class WebOutput implements OutputPort {
 
   #report({ status, frame }: PlayoutReport): void {
     this.#out.status({ ...status, atMs: this.#open.clock.heardAt(frame / this.sampleRate) });
+  }
+
+  async #nameDevice(): Promise<void> {
+    const deviceId = this.#deviceId;
+    const device = await findOutput(deviceId);
+    if (this.#closed || this.#deviceId !== deviceId) return;
+    this.#device = device;
+    this.#out.device?.(device);
   }
 
   /** Browsers tell of no loudspeaker that went: it is no more in their list. */

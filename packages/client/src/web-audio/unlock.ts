@@ -1,4 +1,5 @@
 import type { OutputSink } from '../audio/platform';
+import { pause } from '../timer';
 
 type Running = Parameters<OutputSink['state']>[0];
 
@@ -80,5 +81,3 @@ export class Unlock {
 
   readonly #onGesture = (): void => void this.resume().catch(() => {});
 }
-
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
