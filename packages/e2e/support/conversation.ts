@@ -19,6 +19,17 @@ export const LOOP_ENTRY = file('./loop.entry.ts');
 /** Sound as the device gives it: what makes calls sound better changes the loudness that is compared. */
 export const RAW: MicrophoneOptions = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
+/** The worklets, for {@link HostOptions.files}: `audio: { worklets: '/worklets' }` finds them. */
+export const WORKLETS: Readonly<Record<string, string>> = Object.fromEntries(
+  ['capture', 'playout', 'recorder'].map((name) => [
+    `/worklets/${name}.js`,
+    file(`../../client/src/worklets/${name}.ts`),
+  ]),
+);
+
+/** What a careful page allows: its own files, and WebAssembly for the codecs. */
+export const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
+
 /** Somebody who speaks: seconds `from` to `to` of a recording, 24 kHz mono. */
 export async function speech(from = 0, to = 6): Promise<Float32Array> {
   const { pcm } = readWav(await readFile(file('../../../examples/audio/call-desk-24k.wav')));
@@ -135,10 +146,11 @@ export class Conversation {
   }
 }
 
-function serve(options: ConversationOptions, port = 0): Promise<Server> {
+/** The server of a conversation. */
+export function serve(options: Pick<ConversationOptions, 'engine' | 'server'>, port = 0): Promise<Server> {
   return createServer({ ...options.server, engine: options.engine ?? loopbackEngine(), port });
 }
 
-function portOf(server: Server): number {
+export function portOf(server: Server): number {
   return Number(new URL(server.url).port);
 }

@@ -1,5 +1,5 @@
 /** A page that talks: a test starts the parts it wants, and finds in `loop` what happened. */
-import { type ConnectOptions, connect, type MicrophoneOptions, type Session } from '@moshi/client';
+import { type ConnectOptions, connect, listDevices, type MicrophoneOptions, type Session } from '@moshi/client';
 
 declare global {
   var loop: Loop;
@@ -16,6 +16,7 @@ class Loop {
   readonly events: LoopEvent[] = [];
   readonly texts: string[] = [];
   readonly words: string[] = [];
+  readonly devices = listDevices;
   #session: Session | undefined;
 
   get session(): Session {

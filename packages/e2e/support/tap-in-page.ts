@@ -27,25 +27,35 @@ export function installTap(): void {
   const { connect, disconnect } = AudioNode.prototype;
   const join = connect as (this: AudioNode, to: AudioNode, output?: number, input?: number) => void;
   const part = disconnect as (this: AudioNode, from: AudioNode) => void;
+  const hasProcessor = typeof MediaStreamTrackProcessor === 'function';
   const taps = new Map<BaseAudioContext, AudioNode>();
   const tapped = new Set<AudioNode>();
 
   const base64 = (pcm: Int16Array) => btoa(String.fromCharCode(...new Uint8Array(pcm.buffer)));
 
-  /** Both sides as one stereo track: needs no worklet, which a page's policy may forbid, and holds what the page is too busy to take. */
+  const tell = (context: number, sampleRate: number, frame: number, sides: readonly Float32Array[]) => {
+    const [captured, heard] = sides.map((pcm) =>
+      base64(Int16Array.from(pcm, (s) => Math.max(-1, Math.min(1, s)) * 0x7fff)),
+    );
+    void send({ context, sampleRate, frame, atMs: performance.now(), captured: captured!, heard: heard! });
+  };
+
   const openTap = (context: AudioContext, number: number): AudioNode => {
     const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+    if (hasProcessor) void read(merger, context, number);
+    else void listenByWorklet(merger, context, number);
+    return merger;
+  };
+
+  /** Both sides as one stereo track: needs no worklet, which a page's policy may forbid, and holds what the page is too busy to take. */
+  const read = async (merger: AudioNode, context: AudioContext, number: number) => {
     const out = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
     join.call(merger, out);
     const { readable } = new MediaStreamTrackProcessor({
       track: out.stream.getAudioTracks()[0]!,
       maxBufferSize: 10_000,
     });
-    void read(readable.getReader(), number);
-    return merger;
-  };
-
-  const read = async (reader: ReadableStreamDefaultReader<AudioData>, number: number) => {
+    const reader = readable.getReader();
     let frame = 0;
     let filled = 0;
     const block = [new Float32Array(8192), new Float32Array(8192)];
@@ -59,13 +69,25 @@ export function installTap(): void {
       data.close();
       filled += numberOfFrames;
       if (filled < 2048) continue;
-      const [captured, heard] = block.map((pcm) =>
-        base64(Int16Array.from(pcm.subarray(0, filled), (s) => Math.max(-1, Math.min(1, s)) * 0x7fff)),
+      tell(
+        number,
+        sampleRate,
+        frame,
+        block.map((pcm) => pcm.subarray(0, filled)),
       );
-      void send({ context: number, sampleRate, frame, atMs: performance.now(), captured: captured!, heard: heard! });
       frame += filled;
       filled = 0;
     }
+  };
+
+  /** Elsewhere: what the page is too busy to take waits in the port. The page's server has the file. */
+  const listenByWorklet = async (merger: AudioNode, context: AudioContext, number: number) => {
+    await context.audioWorklet.addModule('/ear.js');
+    const ear = new AudioWorkletNode(context, 'moshi-ear', { channelCount: 2, channelCountMode: 'explicit' });
+    ear.port.onmessage = ({ data: { frame, sides } }) => tell(number, context.sampleRate, frame, sides);
+    join.call(merger, ear);
+    // It gives silence: being connected keeps it at work.
+    join.call(ear, context.destination);
   };
 
   const listen = (node: AudioNode, input: number) => {

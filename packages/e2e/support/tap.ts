@@ -22,17 +22,29 @@ export interface Tap {
  * called before the page loads. Sound of `<audio>` elements is not heard.
  */
 export async function tap(page: Page): Promise<Tap> {
-  const blocks: TapBlock[] = [];
-  let stopped = false;
-  await page.exposeFunction('moshiTapBlock', (block: TapBlock) => void (stopped || blocks.push(block)));
+  const collected = new CollectedTap();
+  await page.exposeFunction('moshiTapBlock', (block: TapBlock) => collected.add(block));
   await page.addInitScript(installTap);
-  return {
-    read: () => assemble(blocks),
-    stop: () => {
-      stopped = true;
-      return assemble(blocks);
-    },
-  };
+  return collected;
+}
+
+/** What {@link installTap} sent out of a page. */
+export class CollectedTap implements Tap {
+  readonly #blocks: TapBlock[] = [];
+  #stopped = false;
+
+  add(block: TapBlock): void {
+    if (!this.#stopped) this.#blocks.push(block);
+  }
+
+  read(): TappedSound {
+    return assemble(this.#blocks);
+  }
+
+  stop(): TappedSound {
+    this.#stopped = true;
+    return this.read();
+  }
 }
 
 /** Lays blocks where they belong. Each context has a clock of its own, whose beginning is told by the block that came with the least delay. */

@@ -1,18 +1,8 @@
-import { fileURLToPath } from 'node:url';
 import { rms } from '@moshi/protocol/audio';
 import { afterEach, expect, it } from 'vitest';
 import { describeInChromium } from '../support/browser';
-import { Conversation } from '../support/conversation';
+import { Conversation, STRICT, WORKLETS } from '../support/conversation';
 import { expectEveryWord } from '../support/expect-words';
-
-const WORKLETS = Object.fromEntries(
-  ['capture', 'playout', 'recorder'].map((name) => [
-    `/worklets/${name}.js`,
-    fileURLToPath(new URL(`../../client/src/worklets/${name}.ts`, import.meta.url)),
-  ]),
-);
-/** What a careful page allows: its own files, and WebAssembly for the codecs. */
-const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
 
 describeInChromium('a whole conversation', () => {
   let conversation: Conversation;

@@ -3,6 +3,7 @@ import { tone } from '@moshi/client/testing';
 import type { Browser } from 'playwright-core';
 import { afterEach, expect, it } from 'vitest';
 import { describeInChromium, launch } from '../support/browser';
+import { WORKLETS } from '../support/conversation';
 import { type HostedPage, hostPage } from '../support/page-host';
 import type {} from './sound.entry';
 
@@ -71,13 +72,7 @@ describeInChromium('sound that Chromium holds back', () => {
 
   it('runs under a policy that forbids blob: and data:, from files, and says so without them', async () => {
     browser = await launch();
-    const worklets = Object.fromEntries(
-      ['capture', 'playout', 'recorder'].map((name) => [
-        `/worklets/${name}.js`,
-        file(`../../client/src/worklets/${name}.ts`),
-      ]),
-    );
-    const page = await open({ csp: "default-src 'none'; script-src 'self'", files: worklets });
+    const page = await open({ csp: "default-src 'none'; script-src 'self'", files: WORKLETS });
     const said = await page.evaluate(
       async (samples) => {
         const forbidden = await new Sound({}).speaker.start().catch((error) => error.message);
