@@ -30,6 +30,9 @@ export const WORKLETS: Readonly<Record<string, string>> = Object.fromEntries(
 /** What a careful page allows: its own files, and WebAssembly for the codecs. */
 export const STRICT = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
 
+/** Silence before it, in which everything begins. */
+const LEAD_MS = 500;
+
 /** Somebody who speaks: seconds `from` to `to` of a recording, 24 kHz mono. */
 export async function speech(from = 0, to = 6): Promise<Float32Array> {
   const { pcm } = readWav(await readFile(file('../../../examples/audio/call-desk-24k.wav')));
@@ -57,14 +60,17 @@ export class Conversation {
   server: Server;
   readonly #options: ConversationOptions;
   readonly #tap: Tap;
+  readonly #saysMs: number;
 
   private constructor(
     options: ConversationOptions,
     parts: Pick<Conversation, 'browser' | 'page' | 'chaos' | 'host' | 'server'>,
     ear: Tap,
+    saysMs: number,
   ) {
     this.#options = options;
     this.#tap = ear;
+    this.#saysMs = saysMs;
     this.browser = parts.browser;
     this.page = parts.page;
     this.chaos = parts.chaos;
@@ -82,11 +88,12 @@ export class Conversation {
     const server = await serve(options);
     const chaos = await chaosProxy({ port: portOf(server) });
     const host = await hostPage({ entry: LOOP_ENTRY, ...options.page, proxy: chaos.url });
-    const microphone = await micWav(options.says ?? (await speech()), { leadMs: 500 });
+    const says = options.says ?? (await speech());
+    const microphone = await micWav(says, { leadMs: LEAD_MS });
     const browser = await launch({ microphone, ...options.browser });
     const page = await (await browser.newContext()).newPage();
     const ear = await tap(page);
-    const conversation = new Conversation(options, { browser, page, chaos, host, server }, ear);
+    const conversation = new Conversation(options, { browser, page, chaos, host, server }, ear, says.length / 24);
     await page.goto(host.url);
     return conversation;
   }
@@ -126,6 +133,14 @@ export class Conversation {
   sound(): Pick<TappedSound, 'captured' | 'heard'> {
     const { captured, heard, sampleRate } = this.#tap.read();
     return { captured: resample(captured, sampleRate, 24_000), heard: resample(heard, sampleRate, 24_000) };
+  }
+
+  /** Resolves two seconds after the microphone has said all it has to say, however slow the machine. */
+  async spoken(): Promise<void> {
+    const seconds = (LEAD_MS + this.#saysMs) / 1000;
+    // By the page's own count: to look at the sound would hold up the server, which runs here as well.
+    await this.page.waitForFunction((all) => loop.session.metrics.audioSentSeconds > all, seconds, { polling: 200 });
+    await this.page.waitForTimeout(2000);
   }
 
   /** The server goes, as a machine that is switched off, and another one comes in its place that remembers nothing. */

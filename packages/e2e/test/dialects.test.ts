@@ -27,7 +27,7 @@ describeInChromium('the client in Chromium with', () => {
     const stock = await scriptedServer(script());
     conversation = await Conversation.open({ says: await speech(0, 3.5) });
     await conversation.talk({ connect, url: stock.url });
-    await conversation.page.waitForTimeout(5000);
+    await conversation.spoken();
     expectEveryWord(conversation.sound());
     const { texts, words } = await conversation.page.evaluate(() => ({ texts: loop.texts, words: loop.words }));
     expect(texts.join('').trim()).not.toBe('');

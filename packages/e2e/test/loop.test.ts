@@ -11,7 +11,7 @@ describeInChromium('a whole conversation', () => {
   it('plays what was said, word for word, on a page with a strict policy', async () => {
     conversation = await Conversation.open({ page: { csp: STRICT, files: WORKLETS } });
     await conversation.talk({ connect: { audio: { worklets: '/worklets' } } });
-    await conversation.page.waitForTimeout(8500);
+    await conversation.spoken();
     expectEveryWord(conversation.sound());
     const figures = await conversation.page.evaluate(() => loop.session.metrics);
     expect(figures).toMatchObject({ droppedSeconds: 0, lostPackets: 0, playout: { overflows: 0, droppedMs: 0 } });
@@ -21,7 +21,7 @@ describeInChromium('a whole conversation', () => {
   it('works with what browsers do to sound for calls, and with a codec of WebAssembly', async () => {
     conversation = await Conversation.open();
     await conversation.talk({ connect: { audio: { encoder: 'wasm' } }, microphone: {} });
-    await conversation.page.waitForTimeout(5000);
+    await conversation.spoken();
     const { heard } = conversation.sound();
     expect(rms(heard)).toBeGreaterThan(0.01);
     expect(conversation.problems).toEqual([]);
@@ -40,13 +40,12 @@ describeInChromium('a whole conversation', () => {
     expect(rms(conversation.sound().heard)).toBeLessThan(1e-4);
     await page.context().grantPermissions(['microphone']);
     await page.evaluate(() => loop.session.microphone.start());
-    await page.waitForTimeout(3000);
-    expect(rms(conversation.sound().heard)).toBeGreaterThan(0.005);
+    await expect.poll(() => rms(conversation.sound().heard), { interval: 500 }).toBeGreaterThan(0.005);
     expect(await page.evaluate(() => loop.session.microphone.state.status)).toBe('on');
   });
 
   it('goes on with another microphone when the one in use is lost', async () => {
-    conversation = await Conversation.open();
+    conversation = await Conversation.open({ browser: { loop: true } });
     const { page } = conversation;
     await page.evaluate(() => {
       const { getUserMedia } = MediaDevices.prototype;
@@ -57,17 +56,17 @@ describeInChromium('a whole conversation', () => {
       };
     });
     await conversation.talk();
-    await page.waitForTimeout(2000);
+    await expect.poll(() => rms(conversation.sound().heard), { interval: 500 }).toBeGreaterThan(0.01);
     await page.evaluate(() => {
       const { track } = globalThis as unknown as { track: MediaStreamTrack };
       track.stop();
       track.dispatchEvent(new Event('ended'));
     });
-    await page.waitForTimeout(500);
+    await conversation.event('microphone', 4);
+    // What was on its way is heard by then.
+    await page.waitForTimeout(1500);
     const before = conversation.sound().heard.length;
-    await page.waitForTimeout(3000);
-    const { heard } = conversation.sound();
-    expect(rms(heard.subarray(before))).toBeGreaterThan(0.01);
+    await expect.poll(() => rms(conversation.sound().heard.subarray(before)), { interval: 500 }).toBeGreaterThan(0.01);
     const states = (await conversation.events('microphone')).map(({ data }) => (data as { status: string }).status);
     expect(states).toEqual(['starting', 'on', 'silent', 'on']);
   });

@@ -111,7 +111,9 @@ describeInChromium('the page and a real server', () => {
       ...(globalThis as unknown as { seen: Map<string, string[]> }).seen.values(),
     ]);
     expect(seen).toHaveLength(40);
-    for (const states of seen) expect(states).toEqual(['coming', 'heard']);
+    for (const states of seen) expect(['coming heard', 'heard']).toContain(states.join(' '));
+    // A busy page may show one only when it is heard already.
+    expect(seen.filter((states) => states[0] === 'coming').length).toBeGreaterThan(20);
     expect(complaints).toEqual([]);
     await context.close();
     await app.close();
