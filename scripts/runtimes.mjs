@@ -10,7 +10,7 @@ const DENO = '@deno/linux-x64-glibc@2.9.6';
 const WORKERD = 'miniflare@4.20260426.0';
 
 /** A conversation that does not end. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 60_000;
 
 const { createServer, loopbackEngine } = await import('@moshi/server');
 const server = await createServer({ engine: loopbackEngine(), port: 0 });

@@ -21,6 +21,8 @@ export interface ConnectionEnd {
 /** The error for a connection that this side did not end, or undefined when it ended as it should. */
 export function explainClose(close: TransportClose, context: ConnectionEnd, words: CloseWords): MoshiError | undefined {
   if (close.refused) return words.refused(close.refused, context.url);
+  // What this runtime cannot do says so itself.
+  if (close.error instanceof MoshiError) return close.error;
   if (!context.opened) return words.unreachable(context.url, close.error);
   const { ready, serverError } = context;
   if (ready && !serverError && close.clean && (close.code === 1000 || close.code === 1005)) return undefined;

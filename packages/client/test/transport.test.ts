@@ -3,13 +3,7 @@ import { createServer, type Server } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import {
-  type ConnectOptions,
-  connect,
-  type MoshiError,
-  type WebSocketConstructor,
-  WebSocketTransport,
-} from '../src/index';
+import { type ConnectOptions, connect, MoshiError, type WebSocketConstructor, WebSocketTransport } from '../src/index';
 import { closeServers, scriptedServer } from './support/server';
 
 const closers: (() => unknown)[] = [];
@@ -90,6 +84,16 @@ describe('the WebSocket', () => {
     }
     const error = await failure(connect('localhost', { webSocket: Broken as never }));
     expect(error).toMatchObject({ code: 'unreachable', message: expect.stringContaining('no sockets today') });
+  });
+
+  it('says itself what a runtime cannot do', async () => {
+    class Poor {
+      constructor() {
+        throw new MoshiError('unsupported', 'leave out headers');
+      }
+    }
+    const error = await failure(connect('localhost', { webSocket: Poor as never }));
+    expect(error).toMatchObject({ code: 'unsupported', message: 'leave out headers' });
   });
 
   it('is what browsers have: no options, no status, no terminate', async () => {

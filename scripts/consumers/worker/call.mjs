@@ -118,6 +118,7 @@ for (const [{ code, message }, expected, words] of [
   [await why(server.url), 'refused', /HTTP 401: A key is needed/],
   [await why(new URL('/api/nothing', server.url).href), 'refused', /HTTP 404: There is nothing here/],
   [await why(withKey, {}), 'unsupported', /give codecs: false/],
+  [await why(withKey, { codecs: false, insecure: true }), 'unsupported', /leave out insecure/],
 ]) {
   assert.equal(code, expected, message);
   assert.match(message, words);
