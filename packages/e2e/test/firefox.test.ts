@@ -12,6 +12,18 @@ import type {} from './codec.entry';
 const CODEC = fileURLToPath(new URL('./codec.entry.ts', import.meta.url));
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Runs in the page: how often it asks its context for what Firefox has to ask the system for. */
+function countQuestions(): void {
+  let asked = 0;
+  Object.defineProperty(globalThis, 'asked', { get: () => asked });
+  const { getOutputTimestamp } = AudioContext.prototype;
+  AudioContext.prototype.getOutputTimestamp = function () {
+    asked++;
+    return getOutputTimestamp.call(this);
+  };
+  Object.defineProperty(AudioContext.prototype, 'outputLatency', { get: () => asked++ * 0 });
+}
+
 describeInFirefox('a conversation in Firefox', () => {
   let listener: Listener;
   let conversation: FirefoxConversation;
@@ -33,7 +45,7 @@ describeInFirefox('a conversation in Firefox', () => {
   const evaluate = <T>(expression: string) => conversation.tab.evaluate<T>(expression);
 
   it('plays what was said, word for word, on a page with a strict policy, and records both sides', async () => {
-    await open({ page: { csp: STRICT, files: WORKLETS } });
+    await open({ page: { csp: STRICT, files: WORKLETS }, before: [countQuestions] });
     await conversation.talk({ connect: { audio: { worklets: '/worklets' } }, microphone: RAW });
     await evaluate('loop.session.record().then((recording) => { globalThis.recording = recording; })');
     await conversation.say();
@@ -52,6 +64,8 @@ describeInFirefox('a conversation in Firefox', () => {
     const [model, user] = [both.filter((_, i) => i % 2 === 0), both.filter((_, i) => i % 2 === 1)];
     expect(compareEnvelopes(model, heard).correlation).toBeGreaterThan(0.9);
     expect(compareEnvelopes(user, captured).correlation).toBeGreaterThan(0.9);
+    // While the system waits for the page, a page that waits for the system stands still with it.
+    expect(await evaluate('asked')).toBe(0);
     expect(conversation.tab.problems).toEqual([]);
   });
 
