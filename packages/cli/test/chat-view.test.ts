@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Keys } from '../src/chat/keys';
 import { PlainView } from '../src/chat/plain-view';
-import { fit, fitEnd, printable, width } from '../src/chat/printable';
+import { fit, fitEnd, printable, width, wrap } from '../src/chat/printable';
 import { TerminalView } from '../src/chat/terminal-view';
 import type { Figures } from '../src/chat/view';
 import { FakeKeyboard, FakeTerminal } from './support/terminal';
@@ -74,18 +74,26 @@ describe('what a terminal shows', () => {
     for (const i of words.keys()) view.heard(i);
     view.note('a note that is far too long for this narrow window');
     view.figures(figures);
-    expect(lines().slice(0, 5)).toEqual([
+    expect(lines().slice(0, 6)).toEqual([
       '  one two three four five six',
       '  seven eight nine ten eleven',
       '  twelve thirteen',
-      '~· a note that is far too lon…~',
+      '~· a note that is far too long~',
+      '~  for this narrow window~',
       '',
     ]);
     expect(lines().every((line) => width(line.replace(/[*~]/g, '')) <= 29)).toBe(true);
     view.end();
-    expect(lines()).toHaveLength(4);
+    expect(lines()).toHaveLength(5);
     expect(screen.raw.startsWith('\x1b[?25l')).toBe(true);
     expect(screen.raw.endsWith('\x1b[?25h')).toBe(true);
+  });
+
+  it('breaks lines between words, and a word that is longer than a line anywhere', () => {
+    expect(wrap('one two three', 7)).toEqual(['one two', 'three']);
+    expect(wrap('see wss://a-long-name:8998 then', 10)).toEqual(['see', 'wss://a-lo', 'ng-name:89', '98 then']);
+    expect(wrap('日本語です', 4)).toEqual(['日本', '語で', 'す']);
+    expect(wrap('', 10)).toEqual(['']);
   });
 
   it('of what was cut off nothing is left, and the next word stands alone', () => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike, tone } from '@moshi/client/testing';
+import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike } from '@moshi/client/testing';
 import { createServer, type Engine, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Host } from '../src/host';
@@ -11,6 +11,7 @@ import { moshi, type Outcome } from './support/command';
 import { bytesToFloats, fakeTools, floatBytes } from './support/fake-tools';
 import { scriptedEngine } from './support/scripted-engine';
 import { FakeKeyboard, FakeTerminal } from './support/terminal';
+import { melody, toneSeconds } from './support/tones';
 
 const UNTRAINED = 'moshi: this model is untrained: it babbles\n';
 
@@ -55,20 +56,6 @@ function call(args: string[], audio: FakeAudio = fakeAudio(), host: Partial<Host
   };
   const shows = (text: string) => until(() => terminal.shown.includes(text));
   return { terminal, keyboard, audio, ended, until, shows, stderr: () => stderr };
-}
-
-/** For how long a tone is heard. */
-function toneSeconds(pcm: Float32Array, hz: number): number {
-  let windows = 0;
-  for (let at = 0; at + 480 <= pcm.length; at += 480) {
-    let [re, im] = [0, 0];
-    for (let i = 0; i < 480; i++) {
-      re += pcm[at + i]! * Math.cos((2 * Math.PI * hz * i) / 24_000);
-      im += pcm[at + i]! * Math.sin((2 * Math.PI * hz * i) / 24_000);
-    }
-    if (Math.hypot(re, im) / 240 > 0.2) windows++;
-  }
-  return windows / 50;
 }
 
 describe('moshi chat in a terminal', () => {
@@ -152,6 +139,21 @@ describe('moshi chat in a terminal', () => {
     await talk.ended;
   });
 
+  it('goes on without a loudspeaker that was pulled out, and tries it again', async () => {
+    const server = await serve(scriptedEngine({ text: { 40: ' Still', 41: ' here.' } }));
+    const talk = call([server.url]);
+    await talk.shows('0:00');
+    talk.audio.unplug('loudspeaker');
+    await talk.shows('there is no loudspeaker: trying again');
+    expect(talk.terminal.shown).toContain('went away');
+    await talk.shows('*here.*');
+    talk.audio.plug({ id: 'headset', kind: 'output', label: 'A headset' });
+    await talk.shows('loudspeaker: A headset');
+    await talk.until(() => !talk.terminal.shown.includes('trying again'));
+    talk.keyboard.press('q');
+    expect((await talk.ended).status).toBe(0);
+  });
+
   it('with --half-duplex does not let the model hear itself', async () => {
     const server = await serve();
     const talk = call([server.url, '--half-duplex'], fakeAudio({ microphone: speechLike(60, 2) }));
@@ -230,9 +232,9 @@ describe('moshi chat elsewhere', () => {
 
   it('talks through the programs of the system', async () => {
     // However busy the machine is, nothing of it is lost: it only comes later.
-    const melody = [400, 800, 1600].map((hz) => tone(hz, 0.6));
+    const tones = [400, 800, 1600];
     const tools = await fakeTools({
-      parec: { records: floatBytes(Float32Array.from(melody.flatMap((part) => [...part]))) },
+      parec: { records: floatBytes(melody(tones, 0.6)) },
       pacat: {},
       pactl: '1\tusb\tm\n2\tbuiltin\tm\n',
     });
@@ -248,7 +250,7 @@ describe('moshi chat elsewhere', () => {
       stderr: expect.stringMatching(/^moshi: use headphones.*\n$/),
     });
     const heard = bytesToFloats(await tools.played('pacat'));
-    const seconds = [400, 800, 1600].map((hz) => toneSeconds(heard, hz));
+    const seconds = tones.map((hz) => toneSeconds(heard, hz));
     for (const each of seconds) expect(Math.abs(each - 0.6)).toBeLessThan(0.1);
     expect((await tools.started('parec'))[0]).toContain('--device=usb');
     expect((await tools.started('pacat'))[0]).toContain('--device=builtin');
@@ -289,7 +291,9 @@ describe('moshi chat elsewhere', () => {
     vi.stubEnv('PATH', folder);
     const none = await moshi(['chat', 'ws://127.0.0.1:9']);
     expect(none.status).toBe(1);
-    expect(none.stderr).toMatch(/^moshi: there is no program here for the microphone \(.*\): .+, or give --in FILE\n$/);
+    expect(none.stderr).toMatch(
+      /^moshi: there is no program here for the microphone \(.*\): .+, or give --in FILE or --no-microphone\n$/,
+    );
     const typed = await moshi(['chat', 'ws://127.0.0.1:9', '--no-microphone']);
     expect(typed.stderr).toMatch(/for the loudspeaker .*--out FILE\n$/);
   });

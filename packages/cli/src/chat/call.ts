@@ -9,6 +9,7 @@ import {
 import { CliError, ExitCode, oneLine, stage } from '../exit';
 import { type Keyboard, Keys } from './keys';
 import { Muting } from './muting';
+import { SoundWatch } from './sound-watch';
 import type { ChatView } from './view';
 
 /** What {@link holdCall} needs to know. */
@@ -76,6 +77,7 @@ class Call {
   readonly #view: ChatView;
   readonly #options: CallOptions;
   readonly #muting: Muting;
+  readonly #sound: SoundWatch;
   readonly #closed: Promise<MoshiError | undefined>;
   readonly #startedAt = performance.now();
   #behindMs = 0;
@@ -87,7 +89,8 @@ class Call {
     this.#muting = new Muting(session, options.halfDuplex);
     this.#closed = new Promise((resolve) => session.once('closed', ({ error }) => resolve(error)));
     this.#watchSession();
-    this.#watchSound();
+    session.speaker.on('word', ({ time }) => view.heard(time));
+    this.#sound = new SoundWatch(session, view, options.speaker);
   }
 
   /** `signal` is what ends it from this side. */
@@ -105,6 +108,7 @@ class Call {
       if (!isOver && !signal.aborted) this.#view.note('the server has ended the conversation');
     } finally {
       clearInterval(timer);
+      this.#sound.end();
       await this.#session.close();
     }
   }
@@ -164,20 +168,6 @@ class Call {
     if (keepsUp === false) this.#view.note('the server is too slow for this model: it will fall behind');
   }
 
-  #watchSound(): void {
-    const { microphone, speaker } = this.#session;
-    let lost = false;
-    speaker.on('word', ({ time }) => this.#view.heard(time));
-    speaker.on('error', (error) => this.#view.note(oneLine(error)));
-    microphone.on('error', (error) => {
-      lost = true;
-      this.#view.note(`${oneLine(error)}: the model hears silence`);
-    });
-    microphone.on('device', (device) => {
-      if (lost && device) this.#view.note(`microphone: ${device.label}`);
-    });
-  }
-
   #update(): void {
     this.#muting.update();
     const { microphone, speaker, metrics } = this.#session;
@@ -205,6 +195,6 @@ class Call {
     const { state } = this.#session;
     if (state.status === 'reconnecting') return 'the connection is lost: trying again';
     const behind = (this.#behindMs / 1000).toFixed(1);
-    return this.#behindMs > 0 ? `the server computes too slowly: ${behind} s behind` : undefined;
+    return this.#behindMs > 0 ? `the server computes too slowly: ${behind} s behind` : this.#sound.trouble;
   }
 }

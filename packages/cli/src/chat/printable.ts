@@ -32,6 +32,29 @@ export function fit(text: string, cells: number): string {
   return cells < 1 ? '' : `${out}…`;
 }
 
+/** A text as lines that fit, broken between words, and within one where it is longer than a line. */
+export function wrap(text: string, cells: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (width(longer) <= cells) {
+      line = longer;
+      continue;
+    }
+    if (line !== '') lines.push(line);
+    line = '';
+    for (const { segment } of segmenter.segment(word)) {
+      if (line !== '' && width(line) + width(segment) > cells) {
+        lines.push(line);
+        line = '';
+      }
+      line += segment;
+    }
+  }
+  return [...lines, line];
+}
+
 /** The end of a text, for a field one types into. */
 export function fitEnd(text: string, cells: number): string {
   const parts = [...segmenter.segment(text)].map(({ segment }) => segment);

@@ -5,6 +5,7 @@ import { CliError, ExitCode } from '../exit';
 import { checkOutput, parseInput, writeOutput } from '../files';
 import { fileInput, fileOutput } from '../sound/file-sound';
 import { SystemSound } from '../sound/system-sound';
+import { SOUND_SYSTEMS } from '../sound/tools';
 
 /** Which sound a call is to have. */
 export interface SoundFlags {
@@ -58,7 +59,7 @@ export async function openSound(flags: SoundFlags, own?: AudioPlatform): Promise
   };
 }
 
-/** The device a user means by its id, or by a part of its name that only it has. */
+/** The device a user means by a part of its name that only it has, or by its id, which no list needs to have: `alsa:hw:1,0`. */
 export async function findDevice(
   platform: AudioPlatform,
   kind: AudioDevice['kind'],
@@ -70,6 +71,9 @@ export async function findDevice(
   const alike = all.filter(({ id, label }) => `${id}\n${label}`.toLowerCase().includes(part));
   const found = all.find(({ id }) => id === wanted) ?? (alike.length === 1 ? alike[0] : undefined);
   if (found) return found;
+  if (SOUND_SYSTEMS.some((system) => wanted.startsWith(`${system}:`))) {
+    return { id: wanted, label: wanted, kind, isDefault: false };
+  }
   const what = kind === 'input' ? 'microphone' : 'loudspeaker';
   const trouble = alike.length > 1 ? `'${wanted}' is ${alike.length} devices` : `there is no ${what} '${wanted}'`;
   throw new CliError(ExitCode.usage, `${trouble}: give a name that moshi chat --list-devices shows`);

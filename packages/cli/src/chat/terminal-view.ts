@@ -1,5 +1,5 @@
 import { type Caption, Captions } from './captions';
-import { fit, fitEnd, printable, width } from './printable';
+import { fit, fitEnd, printable, width, wrap } from './printable';
 import { Screen, type Terminal } from './screen';
 import type { ChatView, Figures } from './view';
 
@@ -46,7 +46,8 @@ export class TerminalView implements ChatView {
 
   note(text: string): void {
     this.#settleAll();
-    this.#settled.push(dim(fit(`· ${printable(text)}`, this.#screen.columns)));
+    const lines = wrap(printable(text), this.#screen.columns - MARGIN.length);
+    for (const [i, line] of lines.entries()) this.#settled.push(dim(`${i === 0 ? '· ' : MARGIN}${line}`));
     this.#draw();
   }
 

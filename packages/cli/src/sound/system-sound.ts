@@ -37,6 +37,8 @@ const NAMES = { input: 'microphone', output: 'loudspeaker' } as const;
 export class SystemSound implements AudioPlatform {
   readonly #platform: NodeJS.Platform;
   readonly #env: NodeJS.ProcessEnv;
+  /** What each side runs on. */
+  readonly #used: Partial<Record<Side, SoundTool['system']>> = {};
   #isLost = false;
 
   constructor({ platform = process.platform, env = process.env }: SystemSoundOptions = {}) {
@@ -101,7 +103,7 @@ export class SystemSound implements AudioPlatform {
     const names = wanted.map(({ program }) => program).join(', ');
     throw new MoshiError(
       'unsupported',
-      `there is no program here for the ${NAMES[side]} (${names}): ${tools.cure}, or give ${fileOption(side)}`,
+      `there is no program here for the ${NAMES[side]} (${names}): ${tools.cure}, or give ${instead(side)}`,
     );
   }
 
@@ -114,10 +116,14 @@ export class SystemSound implements AudioPlatform {
     const [, system, named] = /^([a-z]+):(.*)$/s.exec(deviceId ?? '') ?? [];
     const name = named === 'default' ? undefined : named;
     const failures: MoshiError[] = [];
+    // While its sound system starts anew, a program of another could take the device away from it.
+    const only = deviceId === undefined ? this.#used[side] : (system ?? 'none');
     for (const found of this.#found(side)) {
-      if (deviceId !== undefined && found.tool.system !== system) continue;
+      if (only !== undefined && found.tool.system !== only) continue;
       try {
-        return await open(found, name ?? (await this.#needed(found)));
+        const opened = await open(found, name ?? (await this.#needed(found)));
+        this.#used[side] = found.tool.system;
+        return opened;
       } catch (error) {
         failures.push(error as MoshiError);
       }
@@ -127,7 +133,7 @@ export class SystemSound implements AudioPlatform {
     const words = failures.map(({ message }) => message).join('; ');
     throw new MoshiError(
       first.code,
-      `no ${NAMES[side]} could be opened (${words}): start the sound system, choose one of --list-devices, or give ${fileOption(side)}`,
+      `no ${NAMES[side]} could be opened (${words}): start the sound system, choose one of --list-devices, or give ${instead(side)}`,
       { cause: first },
     );
   }
@@ -146,11 +152,16 @@ export class SystemSound implements AudioPlatform {
     } catch {
       return [];
     }
+    const chosen = (device: AudioDevice): AudioDevice => ({ ...device, isDefault: false });
     for (const { tool } of found) {
       const named = await listDevices(tool.system, side, this.#platform, this.#env);
-      if (named.length > 0) return named.map((device) => toDevice(side, tool, device));
+      if (named.length === 0) continue;
+      const others = found.filter(({ tool: { system } }) => system !== tool.system);
+      const listed = named.map((device) => toDevice(side, tool, device));
+      return [...listed, ...others.map((other) => chosen(described(side, other.tool, undefined)))];
     }
-    return [described(side, found[0]!.tool, undefined)];
+    const [first, ...others] = found.map(({ tool }) => described(side, tool, undefined));
+    return [first!, ...others.map(chosen)];
   }
 }
 
@@ -163,4 +174,4 @@ function described(kind: Side, tool: SoundTool, name: string | undefined): Audio
   return { id: `${tool.system}:${name ?? 'default'}`, label: name ?? `default ${NAMES[kind]}`, kind, isDefault };
 }
 
-const fileOption = (side: Side) => (side === 'input' ? '--in FILE' : '--out FILE');
+const instead = (side: Side) => (side === 'input' ? '--in FILE or --no-microphone' : '--out FILE');

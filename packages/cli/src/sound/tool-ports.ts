@@ -1,6 +1,8 @@
 import { type AudioDevice, type InputPort, type InputSink, MoshiError } from '@moshi/client';
 import { SAMPLE_RATE } from '@moshi/protocol';
 import { pcm16 } from '@moshi/protocol/audio';
+import { CatchUp } from './catch-up';
+import { Pace } from './pace';
 import { SystemInput } from './system-input';
 import type { Drain } from './system-output';
 import { type FoundTool, ToolProcess } from './tool-process';
@@ -12,6 +14,8 @@ const FIRST_SOUND_MS = 5000;
 const SETTLE_MS = 250;
 /** What a player that does not read may make wait. */
 const MOST_WAITING_BYTES = SAMPLE_RATE * 4;
+/** A player that tells how far it is holds this much more than it should before anything is left out. */
+const LATE_MS = 100;
 
 /** Starts a program that records; resolves with its first sound. Rejects with MoshiError when it ends without any. */
 export async function openToolInput(
@@ -24,11 +28,17 @@ export async function openToolInput(
   const { tool } = found;
   const input = new SystemInput(sink, options, () => running.close());
   const reader = new SampleReader(tool.format);
+  const pace = new Pace(SAMPLE_RATE);
+  const { stdout } = running.child;
   const heard = new Promise<void>((resolve) => {
-    running.child.stdout?.on('data', (bytes: Buffer) => {
+    stdout?.on('data', (bytes: Buffer) => {
       resolve();
       const pcm = reader.read(bytes);
       if (pcm.length > 0) input.hear(pcm);
+      const waitMs = pace.wait(pcm.length);
+      if (waitMs < 1) return;
+      stdout.pause();
+      setTimeout(() => stdout.resume(), waitMs);
     });
   });
   let timer: NodeJS.Timeout | undefined;
@@ -53,8 +63,16 @@ export async function openToolDrain(
   device: AudioDevice,
   onLost: (error: MoshiError) => void,
 ): Promise<Drain> {
-  const running = new ToolProcess(found, name, 'output');
   const { tool } = found;
+  const catchUp = new CatchUp();
+  let written = 0;
+  const running = new ToolProcess(found, name, 'output', (line) => {
+    if (tool.ranDry?.test(line)) catchUp.ranDry();
+    const played = tool.played?.exec(line)?.[1];
+    if (played === undefined || written === 0) return;
+    const lateMs = (written / SAMPLE_RATE - Number(played)) * 1000 - tool.latencyMs;
+    catchUp.owe(lateMs > LATE_MS ? lateMs : 0);
+  });
   let timer: NodeJS.Timeout | undefined;
   const settled = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, SETTLE_MS);
@@ -68,8 +86,10 @@ export async function openToolDrain(
     device,
     latencyMs: tool.latencyMs,
     write(pcm) {
-      // It stands still: sound that came later would stay late for ever.
-      if (!stdin?.writable || stdin.writableLength > MOST_WAITING_BYTES) return;
+      if (catchUp.leavesOut(pcm) || !stdin?.writable) return;
+      // It stands still.
+      if (stdin.writableLength > MOST_WAITING_BYTES) return catchUp.ranDry();
+      written += pcm.length;
       stdin.write(tool.format === 'int16' ? pcm16.encode(pcm) : floats(pcm));
     },
     close: () => running.close(),

@@ -5,7 +5,7 @@ import type { SoundTool } from './tools';
 
 /** Time a program gets to end by itself. */
 const KILL_MS = 1000;
-const MOST_STDERR = 4096;
+const MOST_LINE = 4096;
 
 /** A tool that this machine has. */
 export interface FoundTool {
@@ -22,8 +22,13 @@ export class ToolProcess {
   readonly #exited: Promise<void>;
   #closing = false;
 
-  /** `device` by the tool's own name. */
-  constructor({ tool, path, env }: FoundTool, device: string | undefined, side: 'input' | 'output') {
+  /** `device` by the tool's own name; `says` gets what the tool tells of its progress. */
+  constructor(
+    { tool, path, env }: FoundTool,
+    device: string | undefined,
+    side: 'input' | 'output',
+    says: (line: string) => void = () => {},
+  ) {
     const capture = side === 'input';
     this.child = spawn(path, tool.args(device), {
       stdio: [capture ? 'ignore' : 'pipe', capture ? 'pipe' : 'ignore', 'pipe'],
@@ -31,15 +36,27 @@ export class ToolProcess {
       env: { ...env, LC_ALL: 'C' },
       windowsHide: true,
     });
-    let said = '';
+    let rest = '';
+    let reason = '';
+    const read = (line: string) => {
+      const words = cleaned(line, tool.program);
+      if (words === '') return;
+      if (tool.progress?.test(words)) return says(words);
+      reason = words;
+    };
     this.child.stderr?.on('data', (data: Buffer) => {
-      said = (said + String(data)).slice(-MOST_STDERR);
+      const lines = (rest + String(data)).split(/[\r\n]/);
+      rest = lines.pop()!.slice(-MOST_LINE);
+      for (const line of lines) read(line);
     });
     // A program that has ended is told by `ended`, not by the pipe that broke.
     this.child.stdin?.on('error', () => {});
     const outcome = new Promise<string>((resolve) => {
       this.child.on('error', (error) => resolve(oneLine(error)));
-      this.child.on('close', (code, signal) => resolve(lastLine(said) || `it ended with ${signal ?? code}`));
+      this.child.on('close', (code, signal) => {
+        read(rest);
+        resolve(reason || `it ended with ${signal ?? code}`);
+      });
     });
     this.#exited = outcome.then(() => {});
     this.ended = new Promise((resolve) => {
@@ -60,9 +77,12 @@ export class ToolProcess {
   }
 }
 
-function lastLine(text: string): string {
-  const lines = text.split('\n').filter((line) => line.trim() !== '');
-  return oneLine(lines.at(-1) ?? ' ').replace(/^unknown error$/, '');
+/** A line without the program's name, and without where in its sources it says that. */
+function cleaned(line: string, program: string): string {
+  const words = line.trim();
+  const [, said = words] =
+    new RegExp(String.raw`^(?:\S*/)?${program}(?::| FAIL \w+:| WARN \w+:) (.*)$`).exec(words) ?? [];
+  return said.replace(/^[a-z_]+:\d+: /, '');
 }
 
 function codeOf(words: string): MoshiErrorCode {

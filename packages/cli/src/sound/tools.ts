@@ -1,15 +1,24 @@
 import { SAMPLE_RATE } from '@moshi/protocol';
 
+/** Sound systems, and programs that bring their own way to each. */
+export const SOUND_SYSTEMS = ['pulse', 'alsa', 'sox', 'ffmpeg'] as const;
+
 /** A program that brings sound from a microphone to its standard output, or from its standard input to a loudspeaker. */
 export interface SoundTool {
   /** Which sound system it belongs to: the first half of a device's id. */
-  readonly system: 'pulse' | 'alsa' | 'sox' | 'ffmpeg';
+  readonly system: (typeof SOUND_SYSTEMS)[number];
   readonly program: string;
   /** Its arguments for a device by its own name, undefined for the default: 24 kHz mono, little-endian, as `format` says. */
   args(device: string | undefined): string[];
   readonly format: 'float32' | 'int16';
   /** Milliseconds of sound it holds on the way, as it was told to. */
   readonly latencyMs: number;
+  /** What of its words on standard error says nothing of why it ended. */
+  readonly progress?: RegExp;
+  /** What of these says how many seconds of sound it has played. */
+  readonly played?: RegExp;
+  /** What of these says that it has been silent for want of sound. */
+  readonly ranDry?: RegExp;
   /** It knows no default device. */
   readonly needsDevice?: boolean;
 }
@@ -34,17 +43,22 @@ const parec: SoundTool = {
 };
 const pacat: SoundTool = {
   ...{ system: 'pulse', program: 'pacat', format: 'float32', latencyMs: 60 },
-  args: (device) => ['--playback', ...PULSE_RAW, '--latency-msec=60', ...pulseDevice(device)],
+  args: (device) => ['--playback', '--verbose', ...PULSE_RAW, '--latency-msec=60', ...pulseDevice(device)],
+  progress: /^(Time:|Opening |Connection established|Stream [a-z]+[. ]|Buffer metrics|Using sample spec|Connected to )/,
+  played: /^Time: ([\d.]+) sec/,
 };
 
-const alsaRaw = (device = 'default') => [
-  ...['-q', '-t', 'raw', '-f', 'S16_LE', '-r', rate, '-c', '1'],
-  ...['--period-time=20000', '--buffer-time=80000', '-D', device],
-];
+const ALSA_RAW = ['-q', '-t', 'raw', '-f', 'S16_LE', '-r', rate, '-c', '1', '--period-time=20000'];
+const ALSA = { system: 'alsa', format: 'int16', progress: /^(over|under)run!!!/ } as const;
+// A microphone waits for a period alone: the rest of its buffer is for a machine that is busy.
 const arecord: SoundTool = {
-  ...{ system: 'alsa', program: 'arecord', format: 'int16', latencyMs: 20, args: alsaRaw },
+  ...{ ...ALSA, program: 'arecord', latencyMs: 20 },
+  args: (device = 'default') => [...ALSA_RAW, '--buffer-time=500000', '-D', device],
 };
-const aplay: SoundTool = { ...{ system: 'alsa', program: 'aplay', format: 'int16', latencyMs: 80, args: alsaRaw } };
+const aplay: SoundTool = {
+  ...{ ...ALSA, program: 'aplay', latencyMs: 80, ranDry: /^underrun/ },
+  args: (device = 'default') => [...ALSA_RAW, '--buffer-time=80000', '-D', device],
+};
 
 const SOX_RAW = ['-t', 'raw', '-e', 'floating-point', '-b', '32', '-L', '-r', rate, '-c', '1', '-'];
 // Its own buffer holds 8 KiB otherwise, of any format.
@@ -53,10 +67,11 @@ const SOX = ['-q', '--buffer', '1024'];
 /** `driver` names the device's kind where one is chosen. */
 function sox(driver: string): Pick<SoundTools, 'capture' | 'playback'> {
   const place = (device: string | undefined) => (device === undefined ? ['-d'] : ['-t', driver, device]);
-  const tool = { system: 'sox', program: 'sox', format: 'float32' } as const;
+  const ranDry = /under-?run/i;
+  const tool = { system: 'sox', program: 'sox', format: 'float32', progress: /(over|under)-?run/i } as const;
   return {
     capture: [{ ...tool, latencyMs: 40, args: (device) => [...SOX, ...place(device), ...SOX_RAW] }],
-    playback: [{ ...tool, latencyMs: 80, args: (device) => [...SOX, ...SOX_RAW, ...place(device)] }],
+    playback: [{ ...tool, ranDry, latencyMs: 80, args: (device) => [...SOX, ...SOX_RAW, ...place(device)] }],
   };
 }
 

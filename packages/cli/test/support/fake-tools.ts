@@ -9,6 +9,8 @@ export interface ToolScript {
   /** It says this on standard error and ends with 1, at once or after so many milliseconds. */
   readonly fails?: string;
   readonly afterMs?: number;
+  /** It says this on standard error all the time. */
+  readonly tells?: string;
 }
 
 /** A folder of programs that stand for a system's sound tools. */
@@ -48,10 +50,11 @@ export async function fakeTools(scripts: Readonly<Record<string, ToolScript | st
   };
 }
 
-function tool({ records, fails, afterMs }: ToolScript, file: (kind: string) => string): string {
+function tool({ records, fails, afterMs, tells }: ToolScript, file: (kind: string) => string): string {
   const fail = `process.stderr.write(${JSON.stringify(`${fails}\n`)}, () => process.exit(1));`;
   if (fails !== undefined && afterMs === undefined) return fail;
-  const later = fails === undefined ? '' : `setTimeout(() => { ${fail} }, ${afterMs});`;
+  const telling = tells === undefined ? '' : `setInterval(() => process.stderr.write(${JSON.stringify(tells)}), 20);`;
+  const later = `${telling} ${fails === undefined ? '' : `setTimeout(() => { ${fail} }, ${afterMs});`}`;
   if (!records) return `${later} process.stdin.pipe(require('node:fs').createWriteStream(${file('played')}));`;
   // Pieces of an odd size, as pipes cut anywhere: 20 ms of floats and three bytes.
   return `${later}
