@@ -9,6 +9,9 @@ const SPEECH = 0.01;
 /** Pauses shorter than this belong to the word around them. */
 const SHORTEST_PAUSE = 8;
 
+/** What 10 ms later or earlier than the word before cost in likeness. */
+const LAG_CHANGE = 0.005;
+
 /** A stretch of speech between two pauses, in windows of 10 ms. */
 export interface Word {
   readonly begin: number;
@@ -37,24 +40,40 @@ export function wordsIn(pcm: Float32Array): Word[] {
 }
 
 /**
- * Looks for each word of `said` in `heard`, both 24 kHz mono from the same moment on: where its loudness fits best, up to
- * `maxLagMs` late (default 2000) and not before the word in front of it.
+ * Looks for each word of `said` in `heard`, both 24 kHz mono from the same moment on: up to `maxLagMs` late (default 2000)
+ * and in order. What fits best in all is taken, where words come as late as the one before: a word with a gap in it is alike to
+ * many, and must not send those behind it astray.
  */
 export function findWords(said: Float32Array, heard: Float32Array, { maxLagMs = 2000 } = {}): HeardAt[] {
   const [source, target] = [loudness(said), loudness(heard)];
-  let earliest = 0;
-  return wordsIn(said).map((word) => {
-    // A little of the pauses around it says where it begins and ends.
-    const begin = Math.max(0, word.begin - 4);
-    const piece = source.subarray(begin, word.end + 4);
-    let best = { lag: 0, likeness: -1 };
-    for (let lag = Math.max(0, earliest - begin); lag <= maxLagMs / 10; lag++) {
-      const likeness = correlation(piece, target.subarray(begin + lag, begin + lag + piece.length));
-      if (likeness > best.likeness) best = { lag, likeness };
+  const words = wordsIn(said);
+  const lags = Math.floor(maxLagMs / 10) + 1;
+  const alike = words.map(({ begin, end }) => likenesses(source, target, begin, end, lags));
+  /** Of each word and lag: the best sum up to here, and the lag of the word before that belongs to it. */
+  const sums: Float64Array[] = [];
+  const befores: Int32Array[] = [];
+  for (const [n, word] of words.entries()) {
+    const sum = Float64Array.from(alike[n]!);
+    const before = new Int32Array(lags);
+    for (let lag = 0; n > 0 && lag < lags; lag++) {
+      const latest = Math.min(lags - 1, lag + word.begin - words[n - 1]!.end + SHORTEST_PAUSE);
+      let best = Number.NEGATIVE_INFINITY;
+      for (let earlier = 0; earlier <= latest; earlier++) {
+        const total = sums[n - 1]![earlier]! - LAG_CHANGE * Math.abs(lag - earlier);
+        if (total > best) [best, before[lag]] = [total, earlier];
+      }
+      sum[lag]! += best;
     }
-    earliest = word.end + best.lag - SHORTEST_PAUSE;
-    return { ...word, lagMs: best.lag * 10, likeness: best.likeness };
-  });
+    sums.push(sum);
+    befores.push(before);
+  }
+  const found: HeardAt[] = [];
+  let lag = highest(sums.at(-1) ?? new Float64Array());
+  for (let n = words.length - 1; n >= 0; n--) {
+    found.unshift({ ...words[n]!, lagMs: lag * 10, likeness: alike[n]![lag]! });
+    lag = befores[n]![lag]!;
+  }
+  return found;
 }
 
 /**
@@ -75,6 +94,20 @@ function loudness(pcm: Float32Array): Float64Array {
   return Float64Array.from({ length: Math.floor(pcm.length / WINDOW) }, (_, n) =>
     rms(pcm.subarray(n * WINDOW, (n + 1) * WINDOW)),
   );
+}
+
+/** How alike a word is to what was heard 0, 10, 20… ms after it was said. */
+function likenesses(said: Float64Array, heard: Float64Array, begin: number, end: number, lags: number): Float64Array {
+  // A little of the pauses around it says where it begins and ends.
+  const from = Math.max(0, begin - 4);
+  const piece = said.subarray(from, end + 4);
+  return Float64Array.from({ length: lags }, (_, lag) =>
+    correlation(piece, heard.subarray(from + lag, from + lag + piece.length)),
+  );
+}
+
+function highest(values: Float64Array): number {
+  return values.reduce((best, value, at) => (value > values[best]! ? at : best), 0);
 }
 
 function correlation(a: Float64Array, b: Float64Array): number {

@@ -34,6 +34,16 @@ describe('words that are looked for in what was heard', async () => {
     expect(shareHeard(said, heard)).toBeLessThan(0.7 * 0.95);
   });
 
+  it('are found where they are when a gap falls into one of them', () => {
+    const words = wordsIn(said);
+    for (const [n, { begin, end }] of words.entries()) {
+      const heard = later(said, 200);
+      heard.fill(0, begin * 240 + 4800, ((begin + end) / 2) * 240 + 4800);
+      const others = findWords(said, heard, { maxLagMs: 2500 }).filter((_, i) => i !== n);
+      expect(others.map(({ lagMs }) => lagMs)).toEqual(others.map(() => 200));
+    }
+  });
+
   it('make more sound when they are heard twice', () => {
     for (const { begin, end } of wordsIn(said).filter(({ begin, end }) => end - begin > 20)) {
       const twice = Float32Array.from([...said.subarray(0, end * 240), ...said.subarray(begin * 240)]);
