@@ -96,6 +96,16 @@ describe('what a terminal shows', () => {
     expect(wrap('', 10)).toEqual(['']);
   });
 
+  it('gives the cursor back when the program breaks', () => {
+    const before = process.listeners('exit');
+    const { screen, view } = terminal();
+    const [giveBack] = process.listeners('exit').filter((listener) => !before.includes(listener));
+    (giveBack as (code: number) => void)(1);
+    expect(screen.raw.endsWith('\x1b[?25h')).toBe(true);
+    view.end();
+    expect(process.listeners('exit')).toEqual(before);
+  });
+
   it('of what was cut off nothing is left, and the next word stands alone', () => {
     const { view, lines } = terminal();
     view.text(' heard com', 0);

@@ -154,6 +154,17 @@ describe('moshi chat in a terminal', () => {
     expect((await talk.ended).status).toBe(0);
   });
 
+  it('ends when its terminal hangs up', async () => {
+    const server = await serve();
+    const before = process.listenerCount('SIGHUP');
+    const talk = call([server.url]);
+    await talk.shows('0:00');
+    process.emit('SIGHUP', 'SIGHUP');
+    expect((await talk.ended).status).toBe(0);
+    expect(talk.terminal.raw.endsWith('\x1b[?25h')).toBe(true);
+    expect(process.listenerCount('SIGHUP')).toBe(before);
+  });
+
   it('with --half-duplex does not let the model hear itself', async () => {
     const server = await serve();
     const talk = call([server.url, '--half-duplex'], fakeAudio({ microphone: speechLike(60, 2) }));
@@ -285,6 +296,18 @@ describe('moshi chat elsewhere', () => {
     stop.abort();
     expect((await running).status).toBe(0);
     await tools.remove();
+  });
+
+  it('writes lines for a terminal that cannot draw', async () => {
+    vi.stubEnv('TERM', 'dumb');
+    const server = await serve(scriptedEngine({ text: { 3: ' Good', 4: ' day.' } }));
+    const stop = new AbortController();
+    const talk = call([server.url], fakeAudio(), { signal: stop.signal });
+    await talk.until(() => talk.terminal.raw !== '');
+    stop.abort();
+    expect((await talk.ended).status).toBe(0);
+    expect(talk.terminal.raw).toBe('Good day.\n');
+    expect(talk.keyboard.raw).toBe(false);
   });
 
   it('names what to install where there is nothing to hear or play with', async () => {

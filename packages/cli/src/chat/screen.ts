@@ -8,11 +8,14 @@ export interface Terminal {
 export class Screen {
   readonly #terminal: Terminal;
   #drawn: readonly string[] = [];
+  readonly #giveBack = () => void this.#terminal.write('\r\x1b[?25h');
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
     // The cursor would jump about.
     terminal.write('\x1b[?25l');
+    // A program that breaks leaves a terminal to others.
+    process.once('exit', this.#giveBack);
   }
 
   /** Cells of a line that may be used. */
@@ -33,6 +36,7 @@ export class Screen {
   /** Takes the lines that are drawn away and gives the cursor back. */
   end(): void {
     this.draw(['']);
-    this.#terminal.write('\r\x1b[?25h');
+    process.off('exit', this.#giveBack);
+    this.#giveBack();
   }
 }

@@ -62,7 +62,10 @@ async function chat(host: Host, url: string, flags: ChatFlags): Promise<void> {
     wanted === undefined ? undefined : (await findDevice(platform, kind, wanted)).id;
   const [inputId, outputId] = [await device('input', flags.input), await device('output', flags.output)];
   const hasDevices = flags.in === undefined && flags.out === undefined && flags.microphone;
-  const isTerminal = host.stdout.isTTY === true;
+  const isTerminal = host.stdout.isTTY === true && process.env.TERM !== 'dumb';
+  const hangUp = new AbortController();
+  const onHangUp = () => hangUp.abort();
+  process.once('SIGHUP', onHangUp);
   try {
     await holdCall({
       url,
@@ -72,7 +75,7 @@ async function chat(host: Host, url: string, flags: ChatFlags): Promise<void> {
       halfDuplex: flags.halfDuplex === true,
       ...(!flags.halfDuplex && hasDevices && { advice: HEADPHONES }),
       ...(isTerminal && host.stdin?.isTTY && { keyboard: host.stdin }),
-      signal: host.signal,
+      signal: AbortSignal.any([host.signal, hangUp.signal]),
       over,
       open: (title) =>
         isTerminal
@@ -80,6 +83,7 @@ async function chat(host: Host, url: string, flags: ChatFlags): Promise<void> {
           : new PlainView(host, flags.captions),
     });
   } finally {
+    process.off('SIGHUP', onHangUp);
     await store();
   }
 }
