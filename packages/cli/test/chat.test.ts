@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike } from '@moshi/client/testing';
 import { createServer, type Engine, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { findDevice, openSound } from '../src/chat/sound';
 import type { Host } from '../src/host';
 import { readWav, writeWav } from '../src/index';
 import { moshi, type Outcome } from './support/command';
@@ -269,6 +270,9 @@ describe('moshi chat elsewhere', () => {
     expect(list.stdout).toBe(
       'microphones:\n    pulse:usb\n    pulse:builtin\nloudspeakers:\n    pulse:usb\n    pulse:builtin\n',
     );
+    const { platform } = await openSound({ tail: 0, microphone: true });
+    expect((await findDevice(platform, 'input', 'alsa:hw:1,0')).id).toBe('alsa:hw:1,0');
+    await expect(findDevice(platform, 'input', 'oss:1')).rejects.toThrow("there is no microphone 'oss:1'");
     const unclear = await moshi(['chat', server.url, '--input', 'u']);
     expect(unclear).toMatchObject({ status: 2, stderr: expect.stringContaining('is 2 devices') });
     await tools.remove();
