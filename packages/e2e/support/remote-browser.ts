@@ -47,7 +47,11 @@ export class RemoteBrowser {
 
   static async start({ program, args, ready, path = '', env }: RemoteOptions): Promise<RemoteBrowser> {
     const folder = await mkdtemp(join(tmpdir(), 'moshi-browser-'));
-    const child = spawn(program, args(folder), { stdio: ['ignore', 'ignore', 'pipe'], env: env ?? process.env });
+    const child = spawn(program, args(folder), {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      // Firefox does not start in a home that is another user's.
+      env: { ...(env ?? process.env), HOME: folder },
+    });
     for await (const line of createInterface({ input: child.stderr! })) {
       const address = ready.exec(line)?.[1];
       if (!address) continue;
