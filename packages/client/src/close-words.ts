@@ -20,8 +20,8 @@ const CURES: Record<number, string> = {
   400: 'a query parameter has a value the server does not take',
   401: 'give the key the server asks for',
   403: 'the server does not allow this origin or key',
-  404: 'this path has no WebSocket: check path and dialect',
-  426: 'this is not a WebSocket address: check path and dialect',
+  404: 'no WebSocket is at this path, check path and dialect',
+  426: 'this is not a WebSocket address, check path and dialect',
 };
 
 /** All that is known of the servers' ways to end. */
@@ -33,9 +33,12 @@ export const closeWords: CloseWords = {
   },
 
   refused({ status, text }, url) {
-    const detail = text.trimStart().startsWith('<') ? '' : text.replace(/\s+/g, ' ').trim().slice(0, 200);
-    const message = [`${url} refused the connection with HTTP ${status}`, detail, CURES[status]];
-    return new MoshiError('refused', message.filter(Boolean).join(': '), { retryable: RETRYABLE_STATUS.has(status) });
+    const detail = text.trimStart().startsWith('<')
+      ? ''
+      : text.replace(/\s+/g, ' ').trim().slice(0, 200).replace(/\.$/, '');
+    const what = [detail, CURES[status]].filter(Boolean).join('; ');
+    const message = `${url} refused the connection with HTTP ${status}${what && `: ${what}`}`;
+    return new MoshiError('refused', message, { retryable: RETRYABLE_STATUS.has(status) });
   },
 
   unreachable(url, error) {
