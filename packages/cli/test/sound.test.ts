@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { InputSink, MoshiError, OutputSink, OutputStatus } from '@moshi/client';
 import { compareEnvelopes, speechLike, tone } from '@moshi/client/testing';
-import { pcm16 } from '@moshi/protocol/audio';
+import { concat, pcm16 } from '@moshi/protocol/audio';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { CatchUp } from '../src/sound/catch-up';
 import { parseAlsa, parseAvFoundation, parseDirectShow, parsePulse } from '../src/sound/devices';
@@ -352,7 +352,7 @@ describe('files in place of devices', () => {
     await vi.waitUntil(() => parts.length > 3, 10_000);
     port.push(words, 0);
     await vi.waitUntil(() => (statuses.at(-1)?.playedSeconds ?? 0) >= 0.49, 10_000);
-    const all = Float32Array.from(parts.flatMap((part) => [...part]));
+    const all = concat(parts);
     expect(all.subarray(0, 240).every((sample) => sample === 0)).toBe(true);
     expect(compareEnvelopes(words, all).correlation).toBeGreaterThan(0.95);
   });

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { compareEnvelopes, speechLike, tone } from '@moshi/client/testing';
-import { pcm16, readWav, resample, rms } from '@moshi/protocol/audio';
+import { concat, pcm16, readWav, resample, rms } from '@moshi/protocol/audio';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { describeInChromium, launch } from '../support/browser';
@@ -94,7 +94,7 @@ describeInChromium('sound in Chromium', () => {
         const { now } = sound.speaker.clock;
         return { heardMs, toldMs: sound.speaker.clock.heardAt(1), now, words: sound.words };
       },
-      { samples: toNumbers(join(new Float32Array(24_000), tone(1000, 1), WORDS)) },
+      { samples: toNumbers(concat([new Float32Array(24_000), tone(1000, 1), WORDS])) },
     );
     // What is told is where it is: a sample of the tone's first half wave.
     expect(Math.abs(begins.heardMs - begins.toldMs!)).toBeLessThan(5);
@@ -102,7 +102,7 @@ describeInChromium('sound in Chromium', () => {
     expect(begins.words.map(({ text }) => text)).toEqual(['one', 'two']);
     const { heard, sampleRate } = listening.stop();
     const { correlation } = compareEnvelopes(
-      join(new Float32Array(24_000), tone(1000, 1), WORDS),
+      concat([new Float32Array(24_000), tone(1000, 1), WORDS]),
       to24k(heard, sampleRate),
     );
     expect(correlation).toBeGreaterThan(0.9);
@@ -231,7 +231,7 @@ describeInChromium('sound in Chromium', () => {
   it('a recording has both sides as they were heard, side by side', async () => {
     const listening = await tap(page);
     await open();
-    const reply = join(new Float32Array(12_000), speechLike(3, 8));
+    const reply = concat([new Float32Array(12_000), speechLike(3, 8)]);
     const wav = await page.evaluate(
       async ({ raw, samples }) => {
         await sound.speaker.start({ volume: 0.5 });
@@ -290,7 +290,3 @@ describeInChromium('sound in Chromium', () => {
     expect(Math.max(...ducked)).toBeGreaterThan(0.01);
   });
 });
-
-function join(...parts: Float32Array[]): Float32Array {
-  return Float32Array.from(parts.flatMap((part) => Array.from(part)));
-}

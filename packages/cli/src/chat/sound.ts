@@ -1,6 +1,6 @@
 import type { AudioDevice, AudioPlatform, MoshiError } from '@moshi/client';
 import { SAMPLE_RATE } from '@moshi/protocol';
-import { readWav, resample, writeWav } from '@moshi/protocol/audio';
+import { concat, readWav, resample, writeWav } from '@moshi/protocol/audio';
 import { CliError, ExitCode } from '../exit';
 import { checkOutput, parseInput, writeOutput } from '../files';
 import { fileInput, fileOutput } from '../sound/file-sound';
@@ -54,7 +54,7 @@ export async function openSound(flags: SoundFlags, own?: AudioPlatform): Promise
     platform,
     over,
     async store() {
-      if (flags.out !== undefined && parts.length > 0) await writeOutput(flags.out, writeWav(joined(parts)));
+      if (flags.out !== undefined && parts.length > 0) await writeOutput(flags.out, writeWav(concat(parts)));
     },
   };
 }
@@ -106,14 +106,4 @@ async function recording(path: string): Promise<Float32Array> {
   const { pcm, sampleRate } = await parseInput(path, readWav);
   if (pcm.length === 0) throw new CliError(ExitCode.input, `${path} has no sound in it: record it again`);
   return resample(pcm, sampleRate, SAMPLE_RATE);
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
