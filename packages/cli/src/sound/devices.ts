@@ -11,26 +11,26 @@ export interface NamedDevice {
 
 const LIST_MS = 5000;
 
-/** The devices of one sound system; none where nothing lists them. */
+/** The devices of one sound system; undefined where nothing lists them. */
 export async function listDevices(
   system: SoundTool['system'],
   side: 'input' | 'output',
   platform: NodeJS.Platform,
   env: NodeJS.ProcessEnv,
-): Promise<NamedDevice[]> {
+): Promise<NamedDevice[] | undefined> {
   const run = (program: string, ...args: string[]) => output(program, args, platform, env);
   if (system === 'pulse') {
     const kind = side === 'input' ? 'source' : 'sink';
     return parsePulse(await run('pactl', 'list', 'short', `${kind}s`), await run('pactl', 'info'), kind);
   }
   if (system === 'alsa') return parseAlsa(await run(side === 'input' ? 'arecord' : 'aplay', '-L'));
-  if (system !== 'ffmpeg' || side === 'output') return [];
+  if (system !== 'ffmpeg' || side === 'output') return undefined;
   if (platform === 'darwin') {
     return parseAvFoundation(await run('ffmpeg', ...LIST_WITH_FFMPEG, '-f', 'avfoundation', '-i', ''));
   }
   return platform === 'win32'
     ? parseDirectShow(await run('ffmpeg', ...LIST_WITH_FFMPEG, '-f', 'dshow', '-i', 'dummy'))
-    : [];
+    : undefined;
 }
 
 const LIST_WITH_FFMPEG = ['-hide_banner', '-list_devices', 'true'];
@@ -55,17 +55,25 @@ export function parseAlsa(list: string): NamedDevice[] {
     .map(([name = '', ...about]) => ({ name, label: about.join(', ') || name, isDefault: name === 'default' }));
 }
 
-/** ffmpeg's list on macOS: `[AVFoundation …] [0] Name` below a headline. */
+/** ffmpeg's list on macOS: `[…] [0] Name` below a headline. Which of them is the system's default it does not tell. */
 export function parseAvFoundation(list: string): NamedDevice[] {
   const [, audio = ''] = list.split(/AVFoundation audio devices:/);
-  return [...audio.matchAll(/\] \[(\d+)\] (.+)$/gm)].map(([, name = '', label = ''], i) => {
-    return { name, label, isDefault: i === 0 };
+  const named = [...audio.matchAll(/\] \[(\d+)\] (.+)$/gm)].map(([, name = '', label = '']) => {
+    return { name, label, isDefault: false };
   });
+  return named.length === 0 ? [] : [{ name: 'default', label: 'default microphone', isDefault: true }, ...named];
 }
 
-/** ffmpeg's list on Windows: `"Name" (audio)`. */
+/** ffmpeg's list on Windows: `[…] "Name" (audio)`, until ffmpeg 4.4 without what it is, below a headline. */
 export function parseDirectShow(list: string): NamedDevice[] {
-  return [...list.matchAll(/"(.+)" \(audio\)/g)].map(([, name = ''], i) => ({ name, label: name, isDefault: i === 0 }));
+  let isAudio = false;
+  const names = list.split(/\r?\n/).flatMap((line) => {
+    const [, headline] = /\] DirectShow (video|audio) devices/.exec(line) ?? [];
+    if (headline) isAudio = headline === 'audio';
+    const [, name, kinds] = /\]\s+"(.+)"(?: \(([a-z, ]+)\))?$/.exec(line) ?? [];
+    return name && (kinds ? kinds.split(', ').includes('audio') : isAudio) ? name : [];
+  });
+  return names.map((name, i) => ({ name, label: name, isDefault: i === 0 }));
 }
 
 /** What a program prints on either stream, whatever it ends with; empty when it is not there. */

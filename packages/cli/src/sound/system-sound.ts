@@ -141,8 +141,8 @@ export class SystemSound implements AudioPlatform {
   /** A name for tools that know no default device. */
   async #needed({ tool }: FoundTool): Promise<string | undefined> {
     if (!tool.needsDevice) return undefined;
-    const [first] = await listDevices(tool.system, 'input', this.#platform, this.#env);
-    return first?.name;
+    const devices = await listDevices(tool.system, 'input', this.#platform, this.#env);
+    return devices?.[0]?.name;
   }
 
   async #list(side: Side): Promise<AudioDevice[]> {
@@ -152,16 +152,19 @@ export class SystemSound implements AudioPlatform {
     } catch {
       return [];
     }
-    const chosen = (device: AudioDevice): AudioDevice => ({ ...device, isDefault: false });
+    const devices: AudioDevice[] = [];
+    let [isListed, hasDefault] = [false, false];
     for (const { tool } of found) {
-      const named = await listDevices(tool.system, side, this.#platform, this.#env);
-      if (named.length === 0) continue;
-      const others = found.filter(({ tool: { system } }) => system !== tool.system);
-      const listed = named.map((device) => toDevice(side, tool, device));
-      return [...listed, ...others.map((other) => chosen(described(side, other.tool, undefined)))];
+      const named = isListed ? undefined : await listDevices(tool.system, side, this.#platform, this.#env);
+      const listed = named?.map((each) => toDevice(side, tool, each)) ?? [];
+      const all = listed.length > 0 ? listed : [described(side, tool, undefined)];
+      // A call takes the first by itself, but for a sound system that could tell its devices and has none: it does not run.
+      const isTaken = !hasDefault && named?.length !== 0;
+      devices.push(...all.map((each) => ({ ...each, isDefault: isTaken && each.isDefault })));
+      isListed ||= listed.length > 0;
+      hasDefault ||= isTaken;
     }
-    const [first, ...others] = found.map(({ tool }) => described(side, tool, undefined));
-    return [first!, ...others.map(chosen)];
+    return devices;
   }
 }
 

@@ -64,9 +64,9 @@ const SOX_RAW = ['-t', 'raw', '-e', 'floating-point', '-b', '32', '-L', '-r', ra
 // Its own buffer holds 8 KiB otherwise, of any format.
 const SOX = ['-q', '--buffer', '1024'];
 
-/** `driver` names the device's kind where one is chosen. */
-function sox(driver: string): Pick<SoundTools, 'capture' | 'playback'> {
-  const place = (device: string | undefined) => (device === undefined ? ['-d'] : ['-t', driver, device]);
+/** `driver` names the kind of a device; `standard` is the default one. */
+function sox(driver: string, standard: readonly string[]): Pick<SoundTools, 'capture' | 'playback'> {
+  const place = (device: string | undefined) => (device === undefined ? standard : ['-t', driver, device]);
   const ranDry = /under-?run/i;
   const tool = { system: 'sox', program: 'sox', format: 'float32', progress: /(over|under)-?run/i } as const;
   return {
@@ -85,6 +85,8 @@ function ffmpeg(input: (device: string | undefined) => string[]): SoundTool {
     ...{ system: 'ffmpeg', program: 'ffmpeg', format: 'float32', latencyMs: 40 },
     args: (device) => [
       ...['-nostdin', ...FFMPEG, ...input(device)],
+      // Otherwise what both channels hear is louder than it was, and cut off.
+      ...['-af', 'aresample=rematrix_maxval=1'],
       ...['-ac', '1', '-ar', rate, '-f', 'f32le', '-flush_packets', '1', 'pipe:1'],
     ],
   };
@@ -102,7 +104,7 @@ const ffplay: SoundTool = {
 /** The tools of a system, `process.platform` as Node names it; everything that is not macOS or Windows is taken for a Linux. */
 export function soundTools(platform: NodeJS.Platform): SoundTools {
   if (platform === 'darwin') {
-    const { capture, playback } = sox('coreaudio');
+    const { capture, playback } = sox('coreaudio', ['-t', 'coreaudio', 'default']);
     const microphone = ffmpeg((device = 'default') => ['-f', 'avfoundation', '-i', `:${device}`]);
     return { capture: [...capture, microphone], playback: [...playback, ffplay], cure: 'brew install sox' };
   }
@@ -111,10 +113,11 @@ export function soundTools(platform: NodeJS.Platform): SoundTools {
       ...ffmpeg((device = '') => ['-f', 'dshow', '-audio_buffer_size', '20', '-i', `audio=${device}`]),
       needsDevice: true,
     };
-    const { capture, playback } = sox('waveaudio');
+    // There `-d` finds nothing: sox 14.4.2 ends with "no default audio device configured".
+    const { capture, playback } = sox('waveaudio', ['-t', 'waveaudio', 'default']);
     return { capture: [...capture, microphone], playback: [...playback, ffplay], cure: 'winget install sox' };
   }
-  const { capture, playback } = sox('alsa');
+  const { capture, playback } = sox('alsa', ['-d']);
   const microphone = ffmpeg((device = 'default') => ['-f', 'pulse', '-i', device]);
   return {
     capture: [parec, arecord, ...capture, microphone],
