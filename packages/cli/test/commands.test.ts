@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ExitCode, readCodes, readWav, version, writeCodes, writeWav } from '../src/index';
+import { SOUND_SYSTEMS } from '../src/sound/tools';
 import { fakeModels, meanCodec, moshi } from './support/command';
 
 let folder: string;
@@ -13,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const COMMANDS = ['serve', 'converse', 'voice', 'encode', 'decode', 'expand', 'quantize', 'doctor', 'eval'];
+const COMMANDS = ['serve', 'chat', 'converse', 'voice', 'encode', 'decode', 'expand', 'quantize', 'doctor', 'eval'];
 
 describe('help', () => {
   it('lists the commands and the exit codes', async () => {
@@ -28,6 +29,15 @@ describe('help', () => {
     const { status, stdout } = await moshi([command, '--help']);
     expect(status).toBe(0);
     expect(stdout).toContain(`$ moshi ${command}`);
+  });
+
+  it('of chat has its keys, how a device is chosen, and its exit codes, in lines of a terminal', async () => {
+    const { stdout } = await moshi(['chat', '--help']);
+    for (const key of ['m', 's', 'space', 'q, Ctrl\\+C']) expect(stdout).toMatch(new RegExp(`^  ${key} {2,}`, 'm'));
+    for (const system of SOUND_SYSTEMS) expect(stdout).toMatch(new RegExp(`sound systems.*${system}`));
+    expect(stdout).toMatch(/SYSTEM:NAME.*alsa:plughw:1,0/);
+    for (const code of [0, 1, 2, 3, 4, 130]) expect(stdout).toMatch(new RegExp(`[ ,]${code} [a-z]`));
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });
 
   it('is shown, with status 2, when no command is given', async () => {

@@ -6,6 +6,7 @@ import { TerminalView } from '../chat/terminal-view';
 import { CliError, ExitCode } from '../exit';
 import type { Host } from '../host';
 import { SystemSound } from '../sound/system-sound';
+import { SOUND_SYSTEMS } from '../sound/tools';
 import { addPersonaOptions, addServerOptions, type TalkFlags, talkOptions, within } from './options';
 
 interface ChatFlags extends TalkFlags {
@@ -25,6 +26,26 @@ const DEFAULT_URL = 'ws://localhost:8998';
 
 const HEADPHONES = 'use headphones: the microphone hears what the loudspeaker plays (else --half-duplex)';
 
+const MORE_HELP = `
+Keys:
+  m                 mute: the model hears silence, and goes on
+  s                 type a text for the model to say; Enter sends, Esc does not
+  space             interrupt: what was not heard yet is forgotten
+  q, Ctrl+C         end the call
+
+Devices:
+  The first of these sound systems that works: ${SOUND_SYSTEMS.join(', ')}.
+  --input and --output take a part of a name that --list-devices shows, or
+  SYSTEM:NAME for any other, as alsa:plughw:1,0; pulse is PipeWire, too.
+
+Exit codes:
+  0 the call was ended, 1 it broke or there is no sound here, 2 bad option,
+  3 bad input file, 4 no connection, 130 interrupted before it began
+
+Examples:
+  $ moshi chat wss://gpu-box:8998 --insecure --voice NATF2
+  $ moshi chat --in question.wav --out answer.wav --tail 5`;
+
 /** Adds `moshi chat`. */
 export function addChat(program: Command, host: Host): void {
   const command = program
@@ -40,13 +61,13 @@ export function addChat(program: Command, host: Host): void {
     .option('--in <in.wav>', 'a recording in place of the microphone, in real time; the call ends after it')
     .option('--out <out.wav>', 'where the model goes in place of the loudspeaker, its first hour')
     .option('--tail <seconds>', 'time for the model after --in', within(0, 3600), 3)
-    .option('--input <name>', 'microphone, by a part of its name')
-    .option('--output <name>', 'loudspeaker, by a part of its name')
+    .option('--input <name>', 'microphone, by a part of its name or as SYSTEM:NAME')
+    .option('--output <name>', 'loudspeaker, by a part of its name or as SYSTEM:NAME')
     .option('--list-devices', 'show microphones and loudspeakers, and end')
     .option('--no-microphone', 'the model hears silence: for typing')
     .option('--half-duplex', 'mute the microphone while the model speaks, for loudspeakers without headphones')
     .option('--no-captions', 'do not write what the model says')
-    .addHelpText('after', '\nExample:\n  $ moshi chat wss://gpu-box:8998 --insecure --voice NATF2')
+    .addHelpText('after', MORE_HELP)
     .action((url: string | undefined, flags: ChatFlags) => chat(host, url ?? DEFAULT_URL, flags));
 }
 
