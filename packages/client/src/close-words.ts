@@ -43,12 +43,12 @@ export const closeWords: CloseWords = {
 
   unreachable(url, error) {
     const what = (error as { code?: string } | undefined)?.code ?? error?.message ?? 'no connection';
-    const cure = cureUnreachable(what, error?.message ?? '');
+    const cure = cureUnreachable(what, error?.message ?? '', url);
     return new MoshiError('unreachable', `cannot reach ${url} (${what}): ${cure}`, { retryable: true, cause: error });
   },
 };
 
-function cureUnreachable(code: string, message: string): string {
+function cureUnreachable(code: string, message: string, url: string): string {
   if (code === 'ECONNREFUSED') return 'is a server running there?';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'check the host name';
   if (/SELF_SIGNED|UNABLE_TO_VERIFY|CERT_/.test(code))
@@ -56,5 +56,13 @@ function cureUnreachable(code: string, message: string): string {
   if (code === 'EPROTO' || /wrong version number/i.test(message))
     return 'it does not speak TLS; use ws:// instead of wss://';
   if (code === 'ECONNRESET' || /socket hang up/i.test(message)) return 'it hung up; if it speaks TLS use wss://';
-  return 'check host, port and network';
+  return `check host, port and network${cureForPage(url)}`;
+}
+
+/** A browser does not tell its page that it was refused, so a page of another address is told what that may be. */
+function cureForPage(url: string): string {
+  const { location } = globalThis as { location?: { readonly origin: string; readonly host: string } };
+  const host = /^wss?:\/\/([^/]+)/.exec(url)?.[1];
+  if (!location || !host || host === location.host) return '';
+  return `, and whether the server lets pages of ${location.origin} in (its option origins; moshi serve --origin)`;
 }

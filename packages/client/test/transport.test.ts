@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { type ConnectOptions, connect, MoshiError, type WebSocketConstructor, WebSocketTransport } from '../src/index';
 import { closeServers, scriptedServer } from './support/server';
@@ -45,6 +45,38 @@ describe('TLS', () => {
     const plain = await scriptedServer(() => {});
     expect((await failure(connect(`wss://127.0.0.1:${plain.port}`))).message).toContain('use ws://');
     expect((await failure(connect(`ws://127.0.0.1:${await secureServer()}`))).message).toContain('use wss://');
+  });
+});
+
+describe('a web page that is not let in', () => {
+  // What a browser tells of a refused upgrade: that it closed.
+  class Refused {
+    binaryType = '';
+    readonly bufferedAmount = 0;
+    onopen = null;
+    onmessage = null;
+    onerror = null;
+    onclose: ((event: object) => void) | null = null;
+    constructor() {
+      queueMicrotask(() => this.onclose?.({ code: 1006, reason: '', wasClean: false }));
+    }
+    send() {}
+    close() {}
+  }
+  const refused = (url: string) =>
+    failure(connect(url, { webSocket: Refused as unknown as WebSocketConstructor })).then(({ message }) => message);
+
+  afterEach(() => vi.unstubAllGlobals());
+
+  it('hears what the server may lack, when it is a page of another address', async () => {
+    vi.stubGlobal('location', { origin: 'http://localhost:5173', host: 'localhost:5173' });
+    expect(await refused('ws://localhost:8998')).toMatch(/pages of http:\/\/localhost:5173 in .*--origin/);
+    expect(await refused('ws://localhost:5173')).not.toContain('--origin');
+  });
+
+  it('is none in Node', async () => {
+    expect(await refused('ws://localhost:8998')).toContain('check host, port and network');
+    expect(await refused('ws://localhost:8998')).not.toContain('--origin');
   });
 });
 

@@ -23,9 +23,7 @@ export class Access {
   /** The reason to refuse this request, or undefined. */
   check(request: IncomingMessage, query: URLSearchParams): Refusal | undefined {
     const { origin } = request.headers;
-    if (origin !== undefined && !this.allowsOrigin(origin, request.headers.host)) {
-      return { status: 403, text: 'This web page may not connect to this server: its origin is not on the list.' };
-    }
+    if (origin !== undefined && !this.allowsOrigin(origin, request.headers.host)) return foreignOrigin(origin);
     if (this.#keys && !this.#keyKnown(request, query)) {
       return {
         status: 401,
@@ -54,6 +52,15 @@ export class Access {
     // Digests have one length and are compared in constant time: the answer's time says nothing about the key.
     return given.some((one) => this.#keys!.some((known) => timingSafeEqual(one, known)));
   }
+}
+
+/** The refusal of a page that is not on the list; its address is in it as it has to be written there. */
+export function foreignOrigin(origin: string): Refusal {
+  const named = JSON.stringify(origin.slice(0, 200));
+  return {
+    status: 403,
+    text: `Web pages of ${named} may not connect; the option origins (moshi serve --origin) lets them.`,
+  };
 }
 
 const digest = (key: string) => createHash('sha256').update(key).digest();

@@ -137,6 +137,14 @@ describe('origins', () => {
     }
   });
 
+  it('are named where they are refused, as the list wants them', async () => {
+    const log: unknown[] = [];
+    const logger = { ...console, info: () => {}, warn: (...line: unknown[]) => log.push(line) };
+    const server = await serve({ engine: loopbackEngine(), logger });
+    await expect(Client.open(server, '', from('http://localhost:5173'))).rejects.toThrow('403');
+    expect(JSON.stringify(log)).toMatch(/Web pages of .*http:\/\/localhost:5173.* --origin/);
+  });
+
   it('on the list are allowed besides', async () => {
     const server = await serve({
       engine: loopbackEngine(),

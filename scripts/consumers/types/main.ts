@@ -9,3 +9,6 @@ export async function call(options: MicrophoneOptions): Promise<Session> {
   if (session.state.status === 'closed') throw new MoshiError('closed', 'it is over');
   return session;
 }
+
+/** What a page makes of a recording: something to download. */
+export const download = async (session: Session) => new Blob([await (await session.record()).stop()]);

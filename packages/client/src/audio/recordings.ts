@@ -6,7 +6,7 @@ export class Recordings {
 
   /** A recording that began; what comes back is the caller's. */
   add(recording: Recording): Recording {
-    let file: Promise<Uint8Array> | undefined;
+    let file: Promise<Uint8Array<ArrayBuffer>> | undefined;
     const kept: Recording = {
       get seconds() {
         return recording.seconds;

@@ -188,7 +188,7 @@ export interface Recording {
   /** Seconds so far. */
   readonly seconds: number;
   /** Ends it: a WAV of 16 bits, left the model as it was heard, right the user. The same file however often it is called. */
-  stop(): Promise<Uint8Array>;
+  stop(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** Options of `connect` about sound. */

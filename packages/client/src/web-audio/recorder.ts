@@ -32,7 +32,7 @@ class WebRecording implements Recording {
   /** 16 bits, the sides sample by sample. */
   readonly #parts: Uint8Array[] = [];
   #samples = 0;
-  #file: Promise<Uint8Array> | undefined;
+  #file: Promise<Uint8Array<ArrayBuffer>> | undefined;
   #finish: () => void = () => {};
 
   constructor(graph: Graph, open: OpenGraph, sampleRate: number) {
@@ -58,12 +58,12 @@ class WebRecording implements Recording {
     return this.#samples / this.#sampleRate;
   }
 
-  stop(): Promise<Uint8Array> {
+  stop(): Promise<Uint8Array<ArrayBuffer>> {
     this.#file ??= this.#close();
     return this.#file;
   }
 
-  async #close(): Promise<Uint8Array> {
+  async #close(): Promise<Uint8Array<ArrayBuffer>> {
     const finished = new Promise<void>((resolve) => {
       this.#finish = resolve;
     });
@@ -95,7 +95,7 @@ class WebRecording implements Recording {
     this.#samples += left.length;
   }
 
-  #assemble(): Uint8Array {
+  #assemble(): Uint8Array<ArrayBuffer> {
     const nothing = new Float32Array(0);
     const header = writeWav([nothing, nothing], { sampleRate: this.#sampleRate });
     const file = new Uint8Array(header.length + 4 * this.#samples);

@@ -18,7 +18,10 @@ const SUBFORMAT_TAIL = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x
  * Makes a WAV file of samples in [-1, 1], one array for mono or one for each channel (all of one length). Integers are
  * rounded and clipped. Throws RangeError when channels differ in length or the file would pass 4 GiB.
  */
-export function writeWav(pcm: Float32Array | readonly Float32Array[], options: WavOptions = {}): Uint8Array {
+export function writeWav(
+  pcm: Float32Array | readonly Float32Array[],
+  options: WavOptions = {},
+): Uint8Array<ArrayBuffer> {
   const { sampleRate = 24_000, encoding = 'pcm16', extensible = false } = options;
   const channels = pcm instanceof Float32Array ? [pcm] : pcm;
   const frames = channels[0]?.length ?? 0;

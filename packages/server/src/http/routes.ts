@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Access } from '../access';
+import { type Access, foreignOrigin } from '../access';
 import type { Engine } from '../engine';
 import { errorMessage } from '../errors';
 import { version } from '../version';
@@ -121,7 +121,8 @@ export class Routes {
   #preflight(request: IncomingMessage, response: ServerResponse): void {
     const { origin } = request.headers;
     if (origin === undefined || !this.#access.allowsOrigin(origin, request.headers.host)) {
-      sendText(response, 403, 'This web page may not connect to this server: its origin is not on the list.');
+      const { status, text } = foreignOrigin(origin ?? 'null');
+      sendText(response, status, text);
       return;
     }
     response.setHeader('access-control-allow-origin', origin).setHeader('vary', 'origin');
