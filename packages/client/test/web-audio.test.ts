@@ -190,6 +190,36 @@ describe('in a browser', () => {
     ]);
   });
 
+  it('a loudspeaker that the browser names late does not have the name of the one before', async () => {
+    devices = [
+      { deviceId: 'headphones', label: 'Headphones', kind: 'audiooutput' },
+      { deviceId: 'speaker', label: 'Speaker', kind: 'audiooutput' },
+    ];
+    vi.stubGlobal(
+      'AudioContext',
+      class extends FakeContext {
+        override state = 'running';
+        setSinkId = async () => {};
+      },
+    );
+    const sink: OutputSink = { status: () => {}, state: () => {}, device: vi.fn(), lost: () => {} };
+    const port = await openAudio({})!.openOutput({ deviceId: 'headphones', volume: 1, playout: {} }, sink);
+    expect(port.device).toMatchObject({ label: 'Headphones' });
+    let look = () => {};
+    mediaDevices.enumerateDevices = () =>
+      new Promise((resolve) => {
+        look = () => resolve(devices);
+      });
+    const chosen = port.setDevice('speaker');
+    await vi.advanceTimersByTimeAsync(1000);
+    await chosen;
+    expect(port.device).toBeUndefined();
+    look();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(port.device).toMatchObject({ label: 'Speaker' });
+    expect(sink.device).toHaveBeenLastCalledWith(expect.objectContaining({ label: 'Speaker' }));
+  });
+
   it('a loudspeaker that goes away is told of once, however often the devices change', async () => {
     devices = [{ deviceId: 'headphones', label: 'Headphones', kind: 'audiooutput' }];
     vi.stubGlobal(

@@ -161,6 +161,7 @@ export interface Speaker {
   /** 0 to 1, without clicks. */
   setVolume(volume: number): void;
   readonly volume: number;
+  /** Undefined while it is off, and as long as the browser does not tell which one it is. */
   readonly device: AudioDevice | undefined;
   readonly state: SpeakerState;
   /** Loudness of this moment, as {@link Microphone.level}. */

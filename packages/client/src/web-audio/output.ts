@@ -101,6 +101,7 @@ class WebOutput implements OutputPort {
   async setDevice(deviceId: string | undefined): Promise<void> {
     await this.#sink.choose(deviceId);
     this.#deviceId = deviceId;
+    this.#device = undefined;
     await Promise.race([this.#nameDevice(), pause(NAME_MS)]);
   }
 
