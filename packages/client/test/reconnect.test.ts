@@ -1,19 +1,7 @@
-import { OggOpusDecoder } from '@moshi/opus';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  type ConnectOptions,
-  connect,
-  defaultReconnectPolicy,
-  MoshiError,
-  type NetworkListener,
-  type NetworkMonitor,
-  type Session,
-  type SessionEvents,
-} from '../src/index';
+import { connect, defaultReconnectPolicy, MoshiError, type NetworkListener, type NetworkMonitor } from '../src/index';
 import { FakeTransport } from './support/fake-transport';
-import { opusPages } from './support/wire';
-
-const LOST = { code: 1006, clean: false };
+import { LOST, roaming, settled } from './support/roaming';
 
 beforeEach(() => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
@@ -22,50 +10,6 @@ afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
-
-/** Waits, without any timer's help, until a connection is in use or given up. */
-async function settled(session: Session): Promise<void> {
-  while (session.state.status !== 'ready' && session.state.status !== 'closed') {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-/** A session whose every connection is a transport of the test's; the first is ready. */
-async function roaming(options: ConnectOptions = {}, metadata?: unknown, transports: FakeTransport[] = []) {
-  const connecting = connect('fake', {
-    transport: () => {
-      const transport = new FakeTransport();
-      transports.push(transport);
-      return transport;
-    },
-    ...options,
-  });
-  transports[0]!.accept();
-  if (metadata) transports[0]!.receive({ type: 'metadata', data: metadata });
-  if (metadata) offer(transports[0]!, 'first');
-  transports[0]!.receive({ type: 'handshake' });
-  const session = await connecting;
-  await new Promise<void>((resolve) => session.on('message', ({ type }) => type === 'handshake' && resolve()));
-  const log: [name: string, event: unknown][] = [];
-  for (const name of ['reconnecting', 'resumed', 'new-conversation', 'online', 'offline', 'error', 'closed'] as const) {
-    session.on(name, (event?: Parameters<SessionEvents[typeof name]>[0]) => log.push([name, event]));
-  }
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
-  return { session, transports, log, names: () => log.map(([name]) => name) };
-}
-
-const offer = (transport: FakeTransport, token: string) =>
-  transport.receive({ type: 'event', name: 'resumable', data: { token, graceMs: 15_000 } });
-
-/** The server takes the conversation up again. */
-async function takeUp(session: Session, transport: FakeTransport, notice: object): Promise<void> {
-  transport.accept();
-  transport.receive({ type: 'metadata', data: { extensions: ['resume'] } });
-  transport.receive({ type: 'event', name: 'resumed', data: notice });
-  offer(transport, 'next');
-  transport.receive({ type: 'handshake' });
-  await settled(session);
-}
 
 class FakeNetwork implements NetworkMonitor {
   online = true;
@@ -285,98 +229,6 @@ describe('a lost connection', () => {
     expect(heard).toHaveLength(1);
     expect(log).toHaveLength(noted);
     expect(session.state).toEqual({ status: 'ready' });
-    transports[1]!.hangUp();
-  });
-});
-
-describe('a server that keeps conversations', () => {
-  it('is asked in the query, beside everything else, and only then', async () => {
-    const { session, transports, log } = await roaming({ voice: 'NATF2' }, { extensions: ['resume'] });
-    expect(session.resumable).toBe(true);
-    expect(transports[0]!.url).not.toMatch(/resume|received/);
-    transports[0]!.receive({ type: 'text', text: 'one' });
-    transports[0]!.receive({ type: 'event', name: 'anything' });
-    transports[0]!.receiveRaw(new Uint8Array(0));
-    transports[0]!.hangUp(LOST);
-    vi.advanceTimersByTime(1);
-    const { searchParams } = new URL(transports[1]!.url);
-    expect(Object.fromEntries(searchParams)).toMatchObject({ resume: 'first', received: '3', extensions: '1' });
-    expect(searchParams.get('voice_prompt')).toBe('NATF2.pt');
-    await takeUp(session, transports[1]!, { heard: 0, next: 4, replayed: 2 });
-    expect(log.at(-1)).toMatchObject(['resumed', { replayedMessages: 2, resentMs: 0, droppedMs: 0 }]);
-    vi.advanceTimersByTime(1);
-    transports[1]!.receive({ type: 'text', text: 'two' });
-    transports[1]!.hangUp(LOST);
-    vi.advanceTimersByTime(1);
-    expect(transports[2]!.url).toMatch(/resume=next&received=4/);
-  });
-
-  it('gets what it has not heard, on a stream that begins anew, and the messages it has not taken', async () => {
-    const { session, transports, log } = await roaming({}, { extensions: ['resume', 'control'] });
-    session.sendAudio(new Float32Array(960 * 10));
-    session.endTurn();
-    session.pause();
-    transports[0]!.hangUp(LOST);
-    session.sendAudio(new Float32Array(960));
-    vi.advanceTimersByTime(1);
-    await takeUp(session, transports[1]!, { heard: 960 * 7, next: 1, taken: 1 });
-    expect(log.at(-1)).toMatchObject(['resumed', { resentMs: 120, droppedMs: 0 }]);
-    // The headers, three pages unheard and one of the time between; then the message.
-    expect(transports[1]!.sent.map(({ type }) => type)).toEqual([...Array(5).fill('audio'), 'control']);
-    expect(transports[1]!.sent.at(-1)).toEqual({ type: 'control', action: 'pause' });
-    transports[1]!.hangUp();
-  });
-
-  it('that goes on with another message than the next is not believed', async () => {
-    const { session, transports, log } = await roaming({}, { extensions: ['resume'] });
-    transports[0]!.receive({ type: 'text', text: 'one' });
-    transports[0]!.hangUp(LOST);
-    vi.advanceTimersByTime(1);
-    await takeUp(session, transports[1]!, { heard: 0, next: 3 });
-    expect(log.at(-1)).toMatchObject(['closed', { error: { code: 'malformed' } }]);
-  });
-
-  it('goes on with the reply’s stream and clock', async () => {
-    const { session, transports } = await roaming({}, { extensions: ['resume'] });
-    const pages = await opusPages(2);
-    const decoders = vi.spyOn(OggOpusDecoder, 'create');
-    const times: number[] = [];
-    session.on('audio', ({ time, pcm }) => times.push(time, pcm.length));
-    for (const data of pages.slice(0, 3)) transports[0]!.receive({ type: 'audio', data });
-    transports[0]!.hangUp(LOST);
-    vi.advanceTimersByTime(1);
-    await takeUp(session, transports[1]!, { heard: 0, next: 4 });
-    vi.advanceTimersByTime(1);
-    for (const data of pages.slice(3)) transports[1]!.receive({ type: 'audio', data });
-    expect(times).toEqual([0, 960, 0.04, 960, 0.08, 960, 0.12, 960]);
-    expect(decoders).not.toHaveBeenCalled();
-    expect(session.metrics).toMatchObject({ lostPackets: 0, reconnects: 1, resumes: 1 });
-    transports[1]!.hangUp();
-  });
-});
-
-describe('a stock server', () => {
-  it('begins a new conversation, on a clock that goes on, and is never asked for the old one', async () => {
-    const { session, transports, log } = await roaming();
-    const pages = await opusPages(1);
-    const times: number[] = [];
-    session.on('audio', ({ time }) => times.push(time));
-    for (const data of pages) transports[0]!.receive({ type: 'audio', data });
-    transports[0]!.hangUp(LOST);
-    session.sendAudio(new Float32Array(960));
-    vi.advanceTimersByTime(1);
-    expect(transports[1]!.url).toBe(transports[0]!.url);
-    transports[1]!.accept();
-    expect(session.state).toEqual({ status: 'waiting' });
-    transports[1]!.receive({ type: 'handshake' });
-    await settled(session);
-    expect(log.at(-1)).toMatchObject(['new-conversation', { reason: 'not-offered' }]);
-    // What was said to the one before is none of its business.
-    expect(transports[1]!.sent).toEqual([]);
-    vi.advanceTimersByTime(1);
-    for (const data of pages) transports[1]!.receive({ type: 'audio', data });
-    expect(times).toEqual([0, 0.04, 0.08, 0.12]);
-    expect(session.metrics).toMatchObject({ reconnects: 1, resumes: 0, droppedSeconds: 0.04 });
     transports[1]!.hangUp();
   });
 });
