@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { ConnectOptions, MicrophoneOptions } from '@moshi/client';
-import { readWav, resample } from '@moshi/protocol/audio';
+import { readWav } from '@moshi/protocol/audio';
 import { createServer, type Engine, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import type { Browser, Page } from 'playwright-core';
 import { type LaunchOptions, launch } from './browser';
 import { type Chaos, chaosProxy } from './chaos-proxy';
 import type { LoopEvent } from './loop.entry';
 import { type HostedPage, type HostOptions, hostPage } from './page-host';
-import { type Tap, type TappedSound, tap } from './tap';
+import { at24k, type Tap, type TappedSound, tap } from './tap';
 import { micWav } from './wav';
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -131,8 +131,7 @@ export class Conversation {
 
   /** What was captured and heard so far, 24 kHz mono, on one clock. */
   sound(): Pick<TappedSound, 'captured' | 'heard'> {
-    const { captured, heard, sampleRate } = this.#tap.read();
-    return { captured: resample(captured, sampleRate, 24_000), heard: resample(heard, sampleRate, 24_000) };
+    return at24k(this.#tap.read());
   }
 
   /** Resolves two seconds after the microphone has said all it has to say, however slow the machine. */

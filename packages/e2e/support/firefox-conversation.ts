@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import type { ConnectOptions, MicrophoneOptions } from '@moshi/client';
-import { resample } from '@moshi/protocol/audio';
 import type { Server } from '@moshi/server';
 import { type Chaos, chaosProxy } from './chaos-proxy';
 import { type ConversationOptions, LOOP_ENTRY, portOf, serve, speech } from './conversation';
@@ -9,7 +8,7 @@ import type { LoopEvent } from './loop.entry';
 import { type HostedPage, hostPage } from './page-host';
 import { called } from './remote-browser';
 import { type Ears, SoundSystem } from './sound-system';
-import { CollectedTap } from './tap';
+import { at24k, CollectedTap, type TappedSound } from './tap';
 
 /** A Firefox with the sound system it plays to, for many conversations. */
 export interface Listener {
@@ -74,10 +73,12 @@ export class FirefoxConversation {
     await this.tab.evaluate(`loop.talk(${JSON.stringify(microphone)})`);
   }
 
-  /** Somebody speaks into the microphone; resolves when the answer is heard, too. */
+  /** Somebody speaks into the microphone; resolves when the answer is heard, too, however slow the machine. */
   async say(pcm?: Float32Array): Promise<void> {
     await this.aloud.say(pcm ?? (await speech()));
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const sentSeconds = await this.tab.evaluate<number>('loop.session.metrics.audioSentSeconds');
+    // The last of it is on its way through the microphone.
+    await this.tab.until(`loop.session.speaker.clock.now > ${sentSeconds + 1}`);
   }
 
   /** Resolves when this event has come. */
@@ -87,9 +88,8 @@ export class FirefoxConversation {
   }
 
   /** What its microphone gave and its speaker played so far, 24 kHz mono, on one clock. */
-  heard(): { captured: Float32Array; heard: Float32Array } {
-    const { captured, heard, sampleRate } = this.tap.read();
-    return { captured: resample(captured, sampleRate, 24_000), heard: resample(heard, sampleRate, 24_000) };
+  sound(): Pick<TappedSound, 'captured' | 'heard'> {
+    return at24k(this.tap.read());
   }
 
   events(name: string): Promise<LoopEvent[]> {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import WebSocket from 'ws';
+import { endProcess } from './end-process';
 
 /** How a {@link RemoteBrowser} is started. */
 export interface RemoteOptions {
@@ -77,10 +78,8 @@ export class RemoteBrowser {
   }
 
   async close(): Promise<void> {
-    const gone = once(this.#child, 'exit');
     this.#socket.close();
-    this.#child.kill();
-    await gone;
+    await endProcess(this.#child);
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

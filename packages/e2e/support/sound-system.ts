@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
+import { findProgram } from '../../cli/src/sound/find-program';
+import { endProcess } from './end-process';
 
 const SAMPLE_RATE = 24_000;
 const FORMAT = ['--raw', '--format=float32le', `--rate=${SAMPLE_RATE}`, '--channels=1'];
@@ -22,8 +23,8 @@ set-default-source microphone
 `;
 
 /** Whether there is a PulseAudio to start. */
-export const hasSoundSystem: boolean = ['pulseaudio', 'pacat'].every((program) =>
-  (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, program))),
+export const hasSoundSystem: boolean = ['pulseaudio', 'pactl', 'pacat'].every((program) =>
+  findProgram(program, process.env, process.platform),
 );
 
 /** Loudspeakers and a microphone of a machine that has none, for browsers that make no sound without: a sound server of its own. */
@@ -69,10 +70,11 @@ export class SoundSystem {
     return { ...process.env, PULSE_SERVER: `unix:${join(this.#folder, 'socket')}` };
   }
 
-  /** Says 24 kHz mono sound into the microphone; resolves when it is said. */
-  async say(pcm: Float32Array): Promise<void> {
+  /** Says 24 kHz mono sound into the microphone; resolves when it is said, or `signal` ends it. */
+  async say(pcm: Float32Array, signal?: AbortSignal): Promise<void> {
     const child = this.#spawn('pacat', ['--playback', '--device=mouth', ...FORMAT]);
     const ended = once(child, 'exit');
+    signal?.addEventListener('abort', () => child.kill());
     child.stdin!.end(new Uint8Array(pcm.buffer, pcm.byteOffset, pcm.byteLength));
     await ended;
   }
@@ -85,9 +87,7 @@ export class SoundSystem {
 
   async close(): Promise<void> {
     for (const child of this.#children) child.kill();
-    const gone = once(this.#server, 'exit');
-    this.#server.kill();
-    await gone;
+    await endProcess(this.#server);
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
@@ -110,6 +110,8 @@ export class SoundSystem {
 
   #spawn(program: string, args: string[]): ChildProcess {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'], env: this.env });
+    // Who is ended while he speaks is told by the end, not by the pipe that broke.
+    child.stdin!.on('error', () => {});
     this.#children.add(child);
     child.once('exit', () => this.#children.delete(child));
     return child;

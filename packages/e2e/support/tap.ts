@@ -1,4 +1,4 @@
-import { Resampler } from '@moshi/protocol/audio';
+import { Resampler, resample } from '@moshi/protocol/audio';
 import type { Page } from 'playwright-core';
 import { installTap, type TapBlock } from './tap-in-page';
 
@@ -26,6 +26,11 @@ export async function tap(page: Page): Promise<Tap> {
   await page.exposeFunction('moshiTapBlock', (block: TapBlock) => collected.add(block));
   await page.addInitScript(installTap);
   return collected;
+}
+
+/** What was tapped, 24 kHz mono. */
+export function at24k({ captured, heard, sampleRate }: TappedSound): Pick<TappedSound, 'captured' | 'heard'> {
+  return { captured: resample(captured, sampleRate, 24_000), heard: resample(heard, sampleRate, 24_000) };
 }
 
 /** What {@link installTap} sent out of a page. */

@@ -28,7 +28,7 @@ describeInFirefox('a browser that lacks', () => {
     await conversation.talk({ microphone: RAW });
     await evaluate('loop.session.record().then((recording) => { globalThis.recording = recording; })');
     await conversation.say(await speech(0, 4));
-    expectEveryWord(conversation.heard(), { likeness: 0.5 });
+    expectEveryWord(conversation.sound(), { likeness: 0.5 });
     expect(rms(conversation.ears.stop().heard)).toBeGreaterThan(0.01);
     expect(await evaluate('loop.session.metrics.capture')).toMatchObject({ sampleRate: 44_100 });
     expect(await evaluate('recording.stop().then(({ length }) => length)')).toBeGreaterThan(4 * 4 * 24_000);

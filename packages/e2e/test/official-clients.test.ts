@@ -1,12 +1,12 @@
 import { basename, dirname } from 'node:path';
 import { type Engine, loadEngine } from '@moshi/engine-cuda';
-import { resample, rms } from '@moshi/protocol/audio';
+import { rms } from '@moshi/protocol/audio';
 import { createServer, loopbackEngine } from '@moshi/server';
 import type { Browser } from 'playwright-core';
 import { afterEach, expect, it } from 'vitest';
 import { describeInChromium, launch } from '../support/browser';
 import { speech } from '../support/conversation';
-import { type TappedSound, tap } from '../support/tap';
+import { at24k, tap } from '../support/tap';
 import { micWav } from '../support/wav';
 import { findWords } from '../support/words';
 
@@ -56,7 +56,3 @@ describeInChromium('the published web client, with our server', () => {
     expect(text, nameOf(folder)).toMatch(/(\b[a-z]+ ){5}/);
   });
 });
-
-function at24k({ captured, heard, sampleRate }: TappedSound): Pick<TappedSound, 'captured' | 'heard'> {
-  return { captured: resample(captured, sampleRate, 24_000), heard: resample(heard, sampleRate, 24_000) };
-}
