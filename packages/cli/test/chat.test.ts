@@ -230,16 +230,18 @@ describe('moshi chat in a terminal', () => {
 
 describe('moshi chat elsewhere', () => {
   it('takes files for devices, writes sentences as lines, and ends by itself', async () => {
-    const words = speechLike(2, 7);
+    const tones = [400, 800, 1600];
     const [input, output] = [join(folder, 'in.wav'), join(folder, 'out.wav')];
-    await writeFile(input, writeWav(words, { sampleRate: 24_000 }));
+    await writeFile(input, writeWav(melody(tones, 0.6), { sampleRate: 24_000 }));
     const server = await serve(scriptedEngine({ text: { 3: ' Good', 4: ' day.', 9: ' And' } }));
-    const outcome = await moshi(['chat', server.url, '--in', input, '--out', output, '--tail', '1']);
+    const outcome = await moshi(['chat', server.url, '--in', input, '--out', output, '--tail', '2']);
     expect(outcome).toEqual({ status: 0, stdout: 'Good day.\nAnd\n', stderr: UNTRAINED });
     const { pcm, sampleRate } = readWav(await readFile(output));
     expect(sampleRate).toBe(24_000);
-    expect(pcm.length).toBeGreaterThan(2.9 * 24_000);
-    expect(compareEnvelopes(words, pcm).correlation).toBeGreaterThan(0.9);
+    // However busy the machine is, nothing of it is lost: it only comes later.
+    for (const hz of tones) expect(Math.abs(toneSeconds(pcm, hz) - 0.6)).toBeLessThan(0.1);
+    // Pauses are kept, too: the way there and back, and the time after it.
+    expect(pcm.length).toBeGreaterThan(2.2 * 24_000);
   });
 
   it('talks through the programs of the system', async () => {

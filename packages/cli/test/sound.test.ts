@@ -311,6 +311,8 @@ describe('files in place of devices', () => {
     await vi.waitUntil(() => (statuses.at(-1)?.playedSeconds ?? 0) >= 0.49, 10_000);
     const all = concat(parts);
     expect(all.subarray(0, 240).every((sample) => sample === 0)).toBe(true);
+    // What comes late is waited for.
+    expect(statuses.at(-1)?.targetMs).toBeGreaterThanOrEqual(300);
     expect(compareEnvelopes(words, all).correlation).toBeGreaterThan(0.95);
   });
 });

@@ -6,6 +6,8 @@ import { SystemOutput } from './system-output';
 
 /** A standstill of this process is none of the conversation: nobody waits for a file. */
 const MOST_AT_ONCE_MS = 60;
+/** Nobody listens meanwhile, so what comes late on a busy machine or network is waited for rather than missed. */
+const MARGIN_MS = 300;
 
 /** A recording in place of the microphone, in real time; then silence. 24 kHz mono. `ended` is called after its last sample. */
 export function fileInput(pcm: Float32Array, ended: () => void): Pick<AudioPlatform, 'openInput'> {
@@ -31,6 +33,9 @@ export function fileInput(pcm: Float32Array, ended: () => void): Pick<AudioPlatf
 export function fileOutput(write: (pcm: Float32Array) => void): Pick<AudioPlatform, 'openOutput'> {
   const drain = { device: undefined, latencyMs: 0, fromStart: true, write, close: () => {} };
   return {
-    openOutput: (options: OutputOptions, sink: OutputSink) => SystemOutput.open(async () => drain, options, sink),
+    openOutput(options: OutputOptions, sink: OutputSink) {
+      const playout = { minMarginMs: MARGIN_MS, ...options.playout };
+      return SystemOutput.open(async () => drain, { ...options, playout }, sink);
+    },
   };
 }
