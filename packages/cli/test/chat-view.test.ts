@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { Keys } from '../src/chat/keys';
+import { JobControl } from '../src/chat/job-control';
+import { type KeyActions, Keys } from '../src/chat/keys';
 import { PlainView } from '../src/chat/plain-view';
 import { fit, fitEnd, printable, width, wrap } from '../src/chat/printable';
 import { TerminalView } from '../src/chat/terminal-view';
@@ -106,6 +107,25 @@ describe('what a terminal shows', () => {
     expect(process.listeners('exit')).toEqual(before);
   });
 
+  it('leaves the terminal to the shell, and begins anew below what that wrote', () => {
+    const { screen, view, lines } = terminal();
+    view.text(' heard', 0);
+    view.heard(0);
+    view.figures(figures);
+    view.pause();
+    expect(lines()).toEqual(['  heard']);
+    expect(screen.raw.endsWith('\x1b[?25h')).toBe(true);
+    const { length } = screen.raw;
+    view.figures({ ...figures, seconds: 99 });
+    view.note('meanwhile');
+    expect(screen.raw).toHaveLength(length);
+    view.resume();
+    expect(screen.raw.slice(length).startsWith('\x1b[?25l\r')).toBe(true);
+    expect(screen.raw.slice(length)).not.toMatch(/\[\d+A/);
+    expect(lines().slice(1, 3)).toEqual(['~· meanwhile~', '']);
+    view.end();
+  });
+
   it('of what was cut off nothing is left, and the next word stands alone', () => {
     const { view, lines } = terminal();
     view.text(' heard com', 0);
@@ -163,8 +183,10 @@ describe('keys', () => {
     const log: string[] = [];
     const keyboard = new FakeKeyboard();
     const note = (name: string) => (text?: string) => void log.push(text === undefined ? name : `${name} ${text}`);
-    const [mute, interrupt, quit, say, typing] = ['mute', 'interrupt', 'quit', 'say', 'typing'].map(note);
-    const keys = new Keys(keyboard, { mute: mute!, interrupt: interrupt!, quit: quit!, say: say!, typing: typing! });
+    const actions = Object.fromEntries(
+      ['mute', 'interrupt', 'quit', 'suspend', 'say', 'typing'].map((name) => [name, note(name)]),
+    );
+    const keys = new Keys(keyboard, actions as unknown as KeyActions);
     return { keyboard, keys, log };
   }
 
@@ -190,10 +212,10 @@ describe('keys', () => {
     ]);
     keyboard.press('sab\x15c\x1b');
     keyboard.press('s\r');
-    keyboard.press('s\x03');
+    keyboard.press('\x1as\x1a\x03');
     expect(log).toEqual([
       ...['typing ', 'typing a', 'typing ab', 'typing ', 'typing c', 'typing'],
-      ...['typing ', 'typing', 'typing ', 'quit'],
+      ...['typing ', 'typing', 'suspend', 'typing ', 'suspend', 'quit'],
     ]);
   });
 
@@ -208,5 +230,23 @@ describe('keys', () => {
     keys.end();
     keyboard.press('q');
     expect([keyboard.raw, log.includes('quit')]).toEqual([false, false]);
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('job control', () => {
+  it('gives the terminal back before the program stops, and takes it when that goes on', () => {
+    const log: unknown[] = [];
+    const holder = { pause: () => log.push('pause'), resume: () => log.push('resume') };
+    const before = [process.listenerCount('SIGTSTP'), process.listenerCount('SIGCONT')];
+    const jobs = new JobControl(holder, (pid, signal) => Boolean(log.push([pid, signal])) as true);
+    jobs.suspend();
+    // All of the group are told, this program among them.
+    expect(log.splice(0)).toEqual([[0, 'SIGTSTP']]);
+    process.emit('SIGTSTP', 'SIGTSTP');
+    expect(log.splice(0)).toEqual(['pause', [process.pid, 'SIGSTOP']]);
+    process.emit('SIGCONT', 'SIGCONT');
+    expect(log.splice(0)).toEqual(['resume']);
+    jobs.end();
+    expect([process.listenerCount('SIGTSTP'), process.listenerCount('SIGCONT')]).toEqual(before);
   });
 });

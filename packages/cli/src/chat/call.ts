@@ -7,6 +7,7 @@ import {
   type SpeakerOptions,
 } from '@moshi/client';
 import { CliError, ExitCode, oneLine, stage } from '../exit';
+import { JobControl } from './job-control';
 import { type Keyboard, Keys } from './keys';
 import { Muting } from './muting';
 import { SoundWatch } from './sound-watch';
@@ -48,12 +49,26 @@ export async function holdCall(options: CallOptions): Promise<void> {
       say: (text) => (call ? call.say(text) : view.note('not yet: the server is not ready')),
       typing: (text) => view.typing(text),
       quit: () => quit.abort(),
+      suspend: () => jobs?.suspend(),
+    });
+  const jobs =
+    keys &&
+    new JobControl({
+      pause() {
+        view.pause();
+        keys.pause();
+      },
+      resume() {
+        keys.begin();
+        view.resume();
+      },
     });
   try {
     const session = await join(options, view, signal);
     call = new Call(session, view, options);
     await call.run(signal);
   } finally {
+    jobs?.end();
     keys?.end();
     view.end();
   }

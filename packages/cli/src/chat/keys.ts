@@ -16,13 +16,15 @@ export interface KeyActions {
   mute(): void;
   interrupt(): void;
   quit(): void;
+  /** Back to the shell, until it lets this program go on. */
+  suspend(): void;
   /** A text to be spoken was typed. */
   say(text: string): void;
   /** What is typed changes; undefined when nobody types. */
   typing(text: string | undefined): void;
 }
 
-const [CTRL_C, CTRL_D, CTRL_U, ESCAPE] = ['\x03', '\x04', '\x15', '\x1b'];
+const [CTRL_C, CTRL_D, CTRL_U, CTRL_Z, ESCAPE] = ['\x03', '\x04', '\x15', '\x1a', '\x1b'];
 /** Arrow keys and their like: one key, several characters. */
 const SEQUENCE = new RegExp(String.raw`${ESCAPE}(?:\[[0-9;?]*[ -/]*[@-~]|O.)`, 'g');
 const MOST_CHARACTERS = 2000;
@@ -38,21 +40,32 @@ export class Keys {
   constructor(keyboard: Keyboard, actions: KeyActions) {
     this.#keyboard = keyboard;
     this.#actions = actions;
-    keyboard.setRawMode?.(true);
     keyboard.on('data', this.#listener);
-    keyboard.resume();
+    this.begin();
+  }
+
+  /** Takes the keyboard, also where the shell had it in between. */
+  begin(): void {
+    this.#keyboard.setRawMode?.(true);
+    this.#keyboard.resume();
+  }
+
+  /** Leaves the keyboard to the shell. */
+  pause(): void {
+    this.#keyboard.setRawMode?.(false);
+    this.#keyboard.pause();
   }
 
   /** Gives the keyboard back as it was. */
   end(): void {
     this.#keyboard.off('data', this.#listener);
-    this.#keyboard.setRawMode?.(false);
-    this.#keyboard.pause();
+    this.pause();
   }
 
   #read(text: string): void {
     for (const key of text.replace(SEQUENCE, '')) {
       if (key === CTRL_C || (key === CTRL_D && this.#line === undefined)) this.#actions.quit();
+      else if (key === CTRL_Z) this.#actions.suspend();
       else if (this.#line === undefined) this.#command(key);
       else this.#edit(this.#line, key);
     }

@@ -45,6 +45,10 @@ export class PlainView implements ChatView {
 
   typing(): void {}
 
+  pause(): void {}
+
+  resume(): void {}
+
   end(): void {
     this.#flush();
   }

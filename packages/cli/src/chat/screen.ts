@@ -12,8 +12,7 @@ export class Screen {
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal;
-    // The cursor would jump about.
-    terminal.write('\x1b[?25l');
+    this.begin();
     // A program that breaks leaves a terminal to others.
     process.once('exit', this.#giveBack);
   }
@@ -33,10 +32,22 @@ export class Screen {
     this.#drawn = live;
   }
 
-  /** Takes the lines that are drawn away and gives the cursor back. */
-  end(): void {
+  /** Begins where the cursor is. */
+  begin(): void {
+    this.#drawn = [];
+    // The cursor would jump about.
+    this.#terminal.write('\x1b[?25l');
+  }
+
+  /** Takes the lines that are drawn away and gives the cursor back; more may be drawn after `begin`. */
+  pause(): void {
     this.draw(['']);
-    process.off('exit', this.#giveBack);
     this.#giveBack();
+  }
+
+  /** As `pause`, for good. */
+  end(): void {
+    process.off('exit', this.#giveBack);
+    this.pause();
   }
 }

@@ -19,6 +19,7 @@ export class TerminalView implements ChatView {
   readonly #title: string;
   #figures: Figures | undefined;
   #typing: string | undefined;
+  #isPaused = false;
   /** Lines that go above for good with the next drawing. */
   #settled: string[] = [];
 
@@ -61,6 +62,19 @@ export class TerminalView implements ChatView {
     this.#draw();
   }
 
+  pause(): void {
+    this.#settleAll();
+    this.#screen.draw([''], this.#settled.splice(0));
+    this.#screen.pause();
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#screen.begin();
+    this.#draw();
+  }
+
   end(): void {
     this.#settleAll();
     this.#screen.draw([''], this.#settled);
@@ -68,6 +82,7 @@ export class TerminalView implements ChatView {
   }
 
   #draw(): void {
+    if (this.#isPaused) return;
     const lines = this.#wrapped();
     // Lines that were heard to their end, and have others below them, do not change any more.
     while (lines.length > 1 && lines[0]!.every(({ state }) => state === 'heard')) this.#settle(lines.shift()!);

@@ -30,6 +30,10 @@ export interface ChatView {
   figures(figures: Figures): void;
   /** What the user types for the model to say; undefined when he does not. */
   typing(text: string | undefined): void;
+  /** Leaves the terminal to the shell. */
+  pause(): void;
+  /** Draws all anew, as others may have written meanwhile. */
+  resume(): void;
   /** Shows what is left and gives the terminal back. */
   end(): void;
 }

@@ -32,6 +32,7 @@ Keys:
   s                 type a text for the model to say; Enter sends, Esc does not
   space             interrupt: what was not heard yet is forgotten
   q, Ctrl+C         end the call
+  Ctrl+Z            stop here until the shell's fg
 
 Devices:
   The first of these sound systems that works: ${SOUND_SYSTEMS.join(', ')}.
