@@ -84,6 +84,7 @@ describe('what a terminal shows', () => {
       '',
     ]);
     expect(lines().every((line) => width(line.replace(/[*~]/g, '')) <= 29)).toBe(true);
+    expect(lines().at(-1)).toBe('~  m mute · s say · q quit~');
     view.end();
     expect(lines()).toHaveLength(5);
     expect(screen.raw.startsWith('\x1b[?25l')).toBe(true);

@@ -8,6 +8,8 @@ const METER_CELLS = 16;
 const CAPTION_LINES = 4;
 const MARGIN = '  ';
 const KEYS = 'm mute · s say · space interrupt · q quit';
+/** For windows too narrow for all of them: how to end is never cut off. */
+const FEWER_KEYS = 'm mute · s say · q quit';
 
 const bold = (text: string) => `\x1b[1m${text}\x1b[22m`;
 const dim = (text: string) => `\x1b[2m${text}\x1b[22m`;
@@ -96,7 +98,7 @@ export class TerminalView implements ChatView {
     const line = (text: string) => fit(text, columns);
     const last =
       this.#typing === undefined
-        ? dim(line(`${MARGIN}${KEYS}`))
+        ? dim(line(`${MARGIN}${width(KEYS) + MARGIN.length <= columns ? KEYS : FEWER_KEYS}`))
         : `${MARGIN}${bold('say:')} ${fitEnd(printable(this.#typing), columns - 9)}▏`;
     if (!this.#figures) return [dim(line(`${MARGIN}${this.#title}`)), last];
     const { user, model, silence, seconds, answerMs, bufferedMs, missedMs, trouble } = this.#figures;
