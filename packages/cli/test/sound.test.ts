@@ -229,6 +229,21 @@ describe('sound through the programs of the system', () => {
     await vi.waitUntil(async () => toneSeconds(bytesToFloats(await played('pacat')), 1600) > 0.4, 20_000);
   });
 
+  it('says that the loudspeaker is silent when its player takes no sound, and ends that', async () => {
+    const { env } = await tools({ pacat: { stuck: true } });
+    const [tool] = soundTools('linux').playback;
+    const device = { id: 'pulse:default', label: 'x', kind: 'output', isDefault: true } as const;
+    const onLost = vi.fn();
+    const drain = await openToolDrain({ tool: tool!, path: join(env.PATH!, 'pacat'), env }, undefined, device, onLost);
+    made.push({ close: async () => drain.close() });
+    for (let i = 0; i < 40; i++) drain.write(tone(400, 0.1));
+    expect(onLost).not.toHaveBeenCalled();
+    for (let i = 0; i < 100; i++) drain.write(tone(400, 0.1));
+    expect(onLost.mock.calls).toMatchObject([
+      [{ code: 'device-lost', message: 'the loudspeaker is silent (pacat: it took no sound for 5 s)' }],
+    ]);
+  });
+
   it('asks whether there is a microphone again, as long as one is lost', async () => {
     const { sound } = await tools({ parec: { records: floatBytes(tone(440, 10)), fails: 'gone', afterMs: 100 } });
     const came = vi.fn();

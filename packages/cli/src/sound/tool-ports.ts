@@ -14,6 +14,8 @@ const FIRST_SOUND_MS = 5000;
 const SETTLE_MS = 250;
 /** What a player that does not read may make wait. */
 const MOST_WAITING_BYTES = SAMPLE_RATE * 4;
+/** A player that has let so much pass by is not going to play. */
+const MOST_MISSED = SAMPLE_RATE * 5;
 /** A player that tells how far it is holds this much more than it should before anything is left out. */
 const LATE_MS = 100;
 
@@ -80,15 +82,27 @@ export async function openToolDrain(
   const failed = await Promise.race([running.ended, settled]);
   clearTimeout(timer);
   if (failed) throw failed;
+  let missed = 0;
+  let isLost = false;
+  const giveUp = () => {
+    isLost = true;
+    void running.close();
+    onLost(lost(`the loudspeaker is silent (${tool.program}: it took no sound for ${MOST_MISSED / SAMPLE_RATE} s)`));
+  };
   void running.ended.then(({ message }) => onLost(lost(`the loudspeaker is gone (${message})`)));
   const { stdin } = running.child;
   return {
     device,
     latencyMs: tool.latencyMs,
     write(pcm) {
-      if (catchUp.leavesOut(pcm) || !stdin?.writable) return;
+      if (isLost || catchUp.leavesOut(pcm) || !stdin?.writable) return;
       // It stands still.
-      if (stdin.writableLength > MOST_WAITING_BYTES) return catchUp.ranDry();
+      if (stdin.writableLength > MOST_WAITING_BYTES) {
+        missed += pcm.length;
+        if (missed > MOST_MISSED) giveUp();
+        return catchUp.ranDry();
+      }
+      missed = 0;
       written += pcm.length;
       stdin.write(tool.format === 'int16' ? pcm16.encode(pcm) : floats(pcm));
     },

@@ -9,6 +9,8 @@ export interface ToolScript {
   /** It says this on standard error and ends with 1, at once or after so many milliseconds. */
   readonly fails?: string;
   readonly afterMs?: number;
+  /** It runs, and takes nothing of what it is given. */
+  readonly stuck?: boolean;
   /** It says this on standard error all the time. */
   readonly tells?: string;
 }
@@ -50,11 +52,12 @@ export async function fakeTools(scripts: Readonly<Record<string, ToolScript | st
   };
 }
 
-function tool({ records, fails, afterMs, tells }: ToolScript, file: (kind: string) => string): string {
+function tool({ records, fails, afterMs, stuck, tells }: ToolScript, file: (kind: string) => string): string {
   const fail = `process.stderr.write(${JSON.stringify(`${fails}\n`)}, () => process.exit(1));`;
   if (fails !== undefined && afterMs === undefined) return fail;
   const telling = tells === undefined ? '' : `setInterval(() => process.stderr.write(${JSON.stringify(tells)}), 20);`;
   const later = `${telling} ${fails === undefined ? '' : `setTimeout(() => { ${fail} }, ${afterMs});`}`;
+  if (stuck) return 'setInterval(() => {}, 1000);';
   if (!records) return `${later} process.stdin.pipe(require('node:fs').createWriteStream(${file('played')}));`;
   // Pieces of an odd size, as pipes cut anywhere: 20 ms of floats and three bytes.
   return `${later}
