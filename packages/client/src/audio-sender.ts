@@ -129,7 +129,10 @@ export class AudioSender {
     }
   }
 
-  /** Fills the last frame with silence, or ends the last page with the packets it has; resolves when everything was handed to the transport or the session ended. */
+  /**
+   * Fills the last frame with silence, or ends the last page with the packets it has. Resolves when everything was handed to the
+   * transport, or the session ended.
+   */
   finish(): Promise<void> {
     if (!this.#options.encodes) this.#stream?.endPage();
     if (this.#stopped || !this.#options.encodes) return Promise.resolve();
