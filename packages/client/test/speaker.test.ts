@@ -194,6 +194,22 @@ describe('a speaker', () => {
     expect(audio.openOutputs).toBe(0);
   });
 
+  it('that loses its device before it is open goes on with the default one, too', async () => {
+    const audio = fakeAudio();
+    audio.plug({ id: 'headphones', kind: 'output' });
+    const openOutput = audio.openOutput.bind(audio);
+    vi.spyOn(audio, 'openOutput').mockImplementation(async (options, sink) => {
+      const port = await openOutput(options, sink);
+      audio.unplug('headphones');
+      return port;
+    });
+    const { speaker, errors } = setUp(audio);
+    await speaker.start({ deviceId: 'headphones' });
+    await vi.waitFor(() => expect(speaker.device).toMatchObject({ id: 'loudspeaker' }), 20_000);
+    expect(errors).toMatchObject([{ code: 'device-lost' }]);
+    expect(speaker.state).toEqual({ status: 'playing' });
+  });
+
   it('that loses its device and does not let go of it is off', async () => {
     const audio = fakeAudio();
     const openOutput = audio.openOutput.bind(audio);

@@ -186,6 +186,7 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
     const volume = options.volume ?? this.#volume;
     let port: OutputPort | undefined;
     let early: SpeakerState['status'] = 'playing';
+    let lostEarly: MoshiError | undefined;
     const sink: OutputSink = {
       status: (status) => port && port === this.#port && this.#onStatus(status),
       state: (state) => {
@@ -195,7 +196,11 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
       device: (device) => {
         if (port && port === this.#port) this.#setDevice(device);
       },
-      lost: (error) => port && port === this.#port && void this.#onLost(error),
+      lost: (error) => {
+        if (port && port === this.#port) void this.#onLost(error);
+        // It is told only once.
+        else lostEarly = error;
+      },
     };
     port = await this.#platform.openOutput({ deviceId, volume, playout }, sink);
     const opened = port;
@@ -211,6 +216,7 @@ export class PlatformSpeaker extends Listeners<SpeakerEvents> implements Speaker
     this.#playout = NOTHING;
     this.#setDevice(opened.device);
     this.#become(early);
+    if (lostEarly) void this.#onLost(lostEarly);
     await old?.close();
   }
 
