@@ -68,8 +68,11 @@ export class RemoteBrowser {
   /** Sends a command; `more` goes beside its parameters. Rejects with what the browser says against it. */
   send<T = unknown>(method: string, params: object, more: object = {}): Promise<T> {
     const id = ++this.#id;
-    this.#socket.send(JSON.stringify({ id, method, params, ...more }));
-    return new Promise<T>((resolve, reject) => this.#answers.set(id, { resolve, reject }));
+    return new Promise<T>((resolve, reject) => {
+      this.#answers.set(id, { resolve, reject });
+      // A browser that has ended answers nothing.
+      this.#socket.send(JSON.stringify({ id, method, params, ...more }), (error) => void (error && reject(error)));
+    });
   }
 
   /** Calls with what the browser tells by itself under this name. */
