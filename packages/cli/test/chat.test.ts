@@ -1,11 +1,15 @@
+import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Session } from '@moshi/client';
 import { compareEnvelopes, type FakeAudio, fakeAudio, speechLike } from '@moshi/client/testing';
 import { createServer, type Engine, loopbackEngine, type Server, type ServerOptions } from '@moshi/server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { findDevice, openSound } from '../src/chat/sound';
+import { SoundWatch } from '../src/chat/sound-watch';
+import type { ChatView } from '../src/chat/view';
 import type { Host } from '../src/host';
 import { readWav, writeWav } from '../src/index';
 import { moshi, type Outcome } from './support/command';
@@ -153,6 +157,19 @@ describe('moshi chat in a terminal', () => {
     await talk.until(() => !talk.terminal.shown.includes('trying again'));
     talk.keyboard.press('q');
     expect((await talk.ended).status).toBe(0);
+  });
+
+  it('tries no loudspeaker again after its end', () => {
+    const [microphone, speaker] = [new EventEmitter(), new EventEmitter()];
+    const view = { note: () => {} } as unknown as ChatView;
+    const watch = new SoundWatch({ microphone, speaker } as unknown as Session, view, {});
+    speaker.emit('error', new Error('it went away'));
+    speaker.emit('state', { status: 'off' });
+    expect(watch.trouble).toContain('trying again');
+    speaker.emit('state', { status: 'starting' });
+    watch.end();
+    speaker.emit('state', { status: 'off' });
+    expect(watch.trouble).toBeUndefined();
   });
 
   it('ends when its terminal hangs up', async () => {

@@ -10,6 +10,7 @@ export class SoundWatch {
   readonly #view: ChatView;
   readonly #options: SpeakerOptions;
   #timer: NodeJS.Timeout | undefined;
+  #ended = false;
 
   /** `options` are what the loudspeaker was started with. */
   constructor(session: Session, view: ChatView, options: SpeakerOptions, everyMs = TRY_AGAIN_MS) {
@@ -25,7 +26,13 @@ export class SoundWatch {
     return this.#timer && 'there is no loudspeaker: trying again';
   }
 
+  /** Nothing is tried any more, also when the session takes the loudspeaker away afterwards. */
   end(): void {
+    this.#ended = true;
+    this.#rest();
+  }
+
+  #rest(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
@@ -55,8 +62,8 @@ export class SoundWatch {
       if (device) isLost = false;
     });
     speaker.on('state', ({ status }) => {
-      if (status === 'playing') this.end();
-      if (status !== 'off' || !isLost || this.#timer) return;
+      if (status === 'playing') this.#rest();
+      if (status !== 'off' || !isLost || this.#timer || this.#ended) return;
       const again = { ...this.#options, deviceId: undefined };
       this.#timer = setInterval(() => void speaker.start(again).catch(() => {}), everyMs);
     });

@@ -87,7 +87,8 @@ async function chat(host: Host, url: string, flags: ChatFlags): Promise<void> {
   const isTerminal = host.stdout.isTTY === true && process.env.TERM !== 'dumb';
   const hangUp = new AbortController();
   const onHangUp = () => hangUp.abort();
-  process.once('SIGHUP', onHangUp);
+  // Without one it may be `nohup` that runs it.
+  if (isTerminal) process.once('SIGHUP', onHangUp);
   try {
     await holdCall({
       url,
