@@ -22,7 +22,7 @@ const names = {
     'Text choices How many words are considered each time.',
     'Voice temperature Higher: a livelier, less even voice.',
     'Voice choices How many sounds are considered each time.',
-    'Talkativeness Lower: talks more. Higher: listens more.',
+    'Patience Lower: talks more. Higher: listens more.',
     'Repetition penalty Higher: repeats itself less.',
     'Repetition memory How many words back it looks for repetitions.',
   ],

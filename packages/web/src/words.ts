@@ -110,7 +110,7 @@ export const sampling: Readonly<Record<SamplingName, { readonly label: string; r
   textTopK: { label: 'Text choices', hint: 'How many words are considered each time.' },
   audioTemperature: { label: 'Voice temperature', hint: 'Higher: a livelier, less even voice.' },
   audioTopK: { label: 'Voice choices', hint: 'How many sounds are considered each time.' },
-  padMult: { label: 'Talkativeness', hint: 'Lower: talks more. Higher: listens more.' },
+  padMult: { label: 'Patience', hint: 'Lower: talks more. Higher: listens more.' },
   repetitionPenalty: { label: 'Repetition penalty', hint: 'Higher: repeats itself less.' },
   repetitionPenaltyContext: { label: 'Repetition memory', hint: 'How many words back it looks for repetitions.' },
 };
