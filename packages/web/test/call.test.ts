@@ -124,11 +124,23 @@ describe('a call', () => {
   });
 
   it('that is ended before its sound is open ends without a word', async () => {
-    const { call } = caller(await serve());
+    let open!: () => void;
+    const allowed = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const sound = fakeAudio();
+    const openInput = sound.openInput.bind(sound);
+    sound.openInput = async (options, sink) => {
+      await allowed;
+      return openInput(options, sink);
+    };
+    const { call } = caller(await serve(), { prepare: () => ({ platform: sound }) });
     const started = call.start('voice');
     await until(() => call.phase.value.name === 'live');
-    await call.hangUp();
-    await started;
+    const ended = call.hangUp();
+    await until(() => call.phase.value.name === 'idle');
+    open();
+    await Promise.all([started, ended]);
     expect([call.phase.value.name, call.trouble.value]).toEqual(['idle', undefined]);
   });
 
